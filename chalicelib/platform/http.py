@@ -1,0 +1,245 @@
+"""How a route parses, calls and presents, the same for all: `@endpoint` on a function that takes a `Call`.
+
+Bodies are validated by pydantic, errors become problem details (RFC 9457), lists are pages with an opaque cursor.
+What is declared here is also what the OpenAPI document is generated from.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any, Generic, TypeVar, cast
+
+from chalice.app import Blueprint, ChaliceAuthorizer, Request, Response
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from chalicelib.platform.errors import DuebridgeError, Forbidden, Invalid, Malformed, TooLarge
+from chalicelib.platform.telemetry import logger
+
+MAX_BODY_BYTES = 256 * 1024
+DEFAULT_LIMIT, MAX_LIMIT = 50, 200
+
+B = TypeVar("B")
+
+
+class Strict(BaseModel):
+    """A request body: unknown members are refused, so that a misspelt one is never silently ignored."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+
+class View(BaseModel):
+    """What the API shows; built by the routes from stored models."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+I = TypeVar("I", bound=BaseModel)  # noqa: E741 - the item of a page
+
+
+class Page(View, Generic[I]):
+    """One page of a list, and the cursor that asks for the next one (null at the end)."""
+
+    items: Sequence[I]
+    cursor: str | None = None
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who calls, as the authorizer established it. The tenant comes from here and never from the request."""
+
+    tenant_id: str
+    subject: str
+    scopes: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Call(Generic[B]):
+    """One API call: the validated body, the caller (None on public routes), query and headers, and the raw request."""
+
+    body: B
+    caller: Caller | None
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    raw_body: bytes
+
+    @property
+    def tenant_id(self) -> str:
+        """The caller's tenant; only routes behind the authorizer have one."""
+        assert self.caller is not None, "a public route asked for a tenant"
+        return self.caller.tenant_id
+
+    @property
+    def limit(self) -> int:
+        """How many items a page may hold (`limit`, 1 to 200, 50 when not given)."""
+        text = self.query.get("limit", str(DEFAULT_LIMIT))
+        if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_LIMIT:
+            raise Invalid(f"limit is {text[:20]!r}; a whole number from 1 to {MAX_LIMIT} is accepted", pointer="/limit")
+        return int(text)
+
+    @property
+    def cursor(self) -> dict[str, Any] | None:
+        """The position that an earlier page's cursor named, or None for the first page."""
+        text = self.query.get("cursor")
+        return None if text is None else read_cursor(text)
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """The `Idempotency-Key` header: 1 to 255 printable ASCII characters."""
+        key = self.headers.get("idempotency-key")
+        if key is not None and not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
+            raise Invalid("Idempotency-Key must be 1 to 255 printable ASCII characters", pointer="/Idempotency-Key")
+        return key
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One operation of the API, as the OpenAPI document shows it."""
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    body: type[BaseModel] | None
+    returns: Any
+    status: int
+    scope: str | None
+    query: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+ENDPOINTS: list[Endpoint] = []
+"""Every endpoint whose module was imported, in order of declaration."""
+
+Handler = Callable[..., Any]
+
+
+def endpoint(
+    blueprint: Blueprint,
+    method: str,
+    path: str,
+    *,
+    summary: str,
+    returns: Any = None,
+    body: type[BaseModel] | None = None,
+    status: int = 200,
+    scope: str | None = None,
+    authorizer: ChaliceAuthorizer | None = None,
+    query: Mapping[str, str] | None = None,
+) -> Callable[[Handler], Handler]:
+    """Declares a route. The function takes a `Call` and the path's parameters by name, and returns a view (or None).
+
+    A route with a `scope` stands behind `authorizer` and answers only callers that carry the scope; one without is
+    public. `query` names the accepted query parameters with a sentence each.
+    """
+    if (scope is None) != (authorizer is None):
+        raise TypeError(f"{method} {path}: a scope and an authorizer go together")
+
+    def declare(handler: Handler) -> Handler:
+        ENDPOINTS.append(Endpoint(method, path, handler.__name__, summary, body, returns, status, scope, query or {}))
+
+        @wraps(handler)
+        def answer(**parameters: str) -> Response:
+            return _answer(cast("Request", blueprint.current_request), handler, body, status, scope, parameters)
+
+        route = blueprint.route(
+            path, methods=[method], authorizer=authorizer, name=f"{handler.__module__}.{handler.__name__}"
+        )
+        return route(answer)
+
+    return declare
+
+
+def _answer(
+    request: Request,
+    handler: Handler,
+    body: type[BaseModel] | None,
+    status: int,
+    scope: str | None,
+    parameters: Mapping[str, str],
+) -> Response:
+    try:
+        caller = _caller(request)
+        if scope is not None and (caller is None or scope not in caller.scopes):
+            raise Forbidden(f"this needs the scope {scope}", scope=scope)
+        raw = cast("bytes", request.raw_body)
+        if len(raw) > MAX_BODY_BYTES:
+            raise TooLarge(f"the body has {len(raw)} bytes; at most {MAX_BODY_BYTES} are accepted")
+        call = Call(
+            body=None if body is None else _parsed(raw, body),
+            caller=caller,
+            query=dict(request.query_params or {}),
+            headers={name.lower(): value for name, value in request.headers.items()},
+            raw_body=raw,
+        )
+        return _present(handler(call, **parameters), status)
+    except DuebridgeError as error:
+        return problem(error)
+    except Exception as error:
+        # The last line before the caller: what it was goes to the log, and nothing of it to the answer.
+        logger.exception("request failed", extra={"route": handler.__name__, "error": type(error).__name__})
+        return problem(DuebridgeError("the request failed here, not because of what it said; it is safe to repeat it"))
+
+
+def _caller(request: Request) -> Caller | None:
+    context = cast("dict[str, Any]", request.context).get("authorizer") or {}
+    if "tenant_id" not in context:
+        return None
+    return Caller(context["tenant_id"], context["subject"], frozenset(context["scopes"].split()))
+
+
+def _parsed(raw: bytes, model: type[BaseModel]) -> BaseModel:
+    try:
+        document = json.loads(raw.decode("utf-8") or "null")
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+        raise Malformed("the body is not JSON in UTF-8") from None
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        raise invalid(error) from None
+
+
+def invalid(error: ValidationError) -> Invalid:
+    """A pydantic error as a problem: the first field is the pointer, all are listed, and no value is repeated."""
+    errors = [
+        {"pointer": "".join(f"/{part}" for part in e["loc"]), "detail": e["msg"]}
+        for e in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+    first = errors[0]
+    return Invalid(f"{first['pointer'] or 'the document'}: {first['detail']}", pointer=first["pointer"], errors=errors)
+
+
+def _present(result: Any, status: int) -> Response:
+    if isinstance(result, Response):
+        return result
+    headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+    if isinstance(result, BaseModel):
+        return Response(result.model_dump_json(), status_code=status, headers=headers)
+    return Response("" if result is None else json.dumps(result), status_code=status, headers=headers)
+
+
+def problem(error: DuebridgeError) -> Response:
+    """An error as the API answers it."""
+    headers = {"Content-Type": "application/problem+json", "Cache-Control": "no-store"}
+    return Response(json.dumps(error.problem()), status_code=error.status, headers=headers)
+
+
+def write_cursor(position: Mapping[str, Any] | None) -> str | None:
+    """A position in a list as an opaque cursor; None at the list's end."""
+    if not position:
+        return None
+    return urlsafe_b64encode(json.dumps(position, separators=(",", ":")).encode()).decode().rstrip("=")
+
+
+def read_cursor(text: str) -> dict[str, Any]:
+    """The position in a cursor that `write_cursor` made. It reaches only the caller's own tables, whatever it says."""
+    try:
+        position = json.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except (binascii.Error, ValueError, UnicodeError):
+        position = None
+    if not isinstance(position, dict):
+        raise Invalid("the cursor is not one that an earlier page gave", pointer="/cursor")
+    return cast("dict[str, Any]", position)

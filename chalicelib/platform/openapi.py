@@ -1,0 +1,88 @@
+"""The OpenAPI 3.1 document, generated from the same declarations and pydantic models that the routes validate with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter
+from pydantic.json_schema import models_json_schema
+
+from chalicelib.platform.http import Endpoint
+
+_REF = "#/components/schemas/{model}"
+_PROBLEM: dict[str, Any] = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string", "format": "uri"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "pointer": {"type": "string", "description": "JSON pointer of the offending field"},
+    },
+}
+
+
+def document(endpoints: Iterable[Endpoint], *, version: str) -> dict[str, Any]:
+    """The document for the given endpoints, with operations in order of path and method."""
+    ordered = sorted(endpoints, key=lambda e: (e.path, e.method))
+    models = {m for e in ordered for m in (e.body, e.returns) if isinstance(m, type) and issubclass(m, BaseModel)}
+    by_name = sorted(models, key=lambda m: m.__name__)
+    _, schemas = models_json_schema([(m, "validation") for m in by_name], ref_template=_REF)
+    paths: dict[str, dict[str, Any]] = {}
+    for each in ordered:
+        paths.setdefault(each.path, {})[each.method.lower()] = _operation(each)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Duebridge", "version": version, "license": {"name": "Apache-2.0"}},
+        "paths": paths,
+        "components": {
+            "schemas": {**schemas.get("$defs", {}), "Problem": _PROBLEM},
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "API key"}},
+        },
+    }
+
+
+def _operation(each: Endpoint) -> dict[str, Any]:
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"{(\w+)}", each.path)
+    ]
+    parameters += [
+        {"name": name, "in": "query", "description": about, "schema": {"type": "string"}}
+        for name, about in each.query.items()
+    ]
+    operation: dict[str, Any] = {
+        "operationId": each.name,
+        "summary": each.summary,
+        "parameters": parameters,
+        "responses": {
+            str(each.status): {"description": "Done", **_content(each.returns)},
+            "default": {
+                "description": "A problem (RFC 9457)",
+                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            },
+        },
+    }
+    if each.body is not None:
+        operation["requestBody"] = {"required": True, **_content(each.body)}
+    if each.scope is not None:
+        operation["security"] = [{"bearer": [each.scope]}]
+    return operation
+
+
+def _content(shape: Any) -> dict[str, Any]:
+    if shape is None:
+        return {}
+    if isinstance(shape, type) and issubclass(shape, BaseModel):
+        schema: dict[str, Any] = {"$ref": _REF.format(model=_schema_name(shape))}
+    else:
+        schema = TypeAdapter(shape).json_schema()
+    return {"content": {"application/json": {"schema": schema}}}
+
+
+def _schema_name(model: type[BaseModel]) -> str:
+    # Generic models carry their parameter in brackets, which component names may not hold.
+    return re.sub(r"\W+", "_", model.__name__)
