@@ -1,0 +1,30 @@
+"""The authorizer of the API: who calls, for which tenant, with which scopes. Answers are cached for a minute."""
+
+from __future__ import annotations
+
+from chalice.app import AuthRequest, AuthResponse, Blueprint
+
+from chalicelib.identity import api_keys
+from chalicelib.platform.clock import utc_now
+from chalicelib.platform.errors import Unauthenticated
+from chalicelib.platform.telemetry import logger
+
+CACHE_SECONDS = 60
+"""How long API Gateway may keep an answer: a revoked or expired key works at most this much longer."""
+
+blueprint = Blueprint(__name__)
+
+
+@blueprint.authorizer(name="authorize", ttl_seconds=CACHE_SECONDS)
+def authorize(request: AuthRequest) -> AuthResponse:
+    """Turns `Authorization: Bearer db_…` into tenant, subject and scopes; anything else is denied."""
+    scheme, _, credential = request.token.partition(" ")
+    if scheme.lower() != "bearer":
+        return AuthResponse(routes=[], principal_id="nobody")
+    try:
+        key = api_keys.verify(credential.strip(), now=utc_now())
+    except Unauthenticated as error:
+        logger.info("credential refused", extra={"reason": error.detail})
+        return AuthResponse(routes=[], principal_id="nobody")
+    context = {"tenant_id": key.tenant_id, "subject": key.pk, "scopes": " ".join(sorted(key.scopes))}
+    return AuthResponse(routes=["*"], principal_id=key.pk, context=context)

@@ -1,0 +1,17 @@
+"""Tenants: the registry of who they are, what is provisioned for them, and the narrowed credentials to work for one."""
+
+from chalicelib.tenancy.credentials import open_tenant, session_policy
+from chalicelib.tenancy.provisioning import begin_provisioning
+from chalicelib.tenancy.registry import ACTIVE, PENDING, TRIALING, TenantRecord, find_tenant, records
+
+__all__ = [
+    "ACTIVE",
+    "PENDING",
+    "TRIALING",
+    "TenantRecord",
+    "begin_provisioning",
+    "find_tenant",
+    "open_tenant",
+    "records",
+    "session_policy",
+]

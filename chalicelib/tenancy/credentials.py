@@ -1,0 +1,105 @@
+"""A tenant's credentials: a role session that its session policy narrows to that tenant's own resources.
+
+The functions' roles cannot touch a tenant's data. Whoever works for a tenant gets a session here; what the session
+policy does not name is refused by IAM, whatever the code says.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+import boto3
+
+from chalicelib.platform.aws import client
+from chalicelib.platform.clock import utc_now
+from chalicelib.platform.errors import Conflict
+from chalicelib.platform.settings import Settings, settings
+from chalicelib.platform.store import TenantStore
+from chalicelib.platform.tenant import DATA_KEY, INDEX_KEY, Tenant
+from chalicelib.tenancy.registry import TenantRecord, find_tenant
+
+SESSION_SECONDS = 3600
+RENEW_BEFORE = timedelta(minutes=5)
+MAX_SESSION_POLICY = 2048
+"""Characters that STS accepts in a session policy."""
+
+TABLE_ACTIONS = (
+    "BatchGetItem",
+    "BatchWriteItem",
+    "ConditionCheckItem",
+    "DeleteItem",
+    "GetItem",
+    "PutItem",
+    "Query",
+    "UpdateItem",
+)
+
+_open: dict[str, Tenant] = {}
+
+
+def open_tenant(tenant_id: str) -> Tenant:
+    """The tenant, ready to work for: kept while the container is warm, until shortly before its credentials expire.
+
+    Raises NotFound for an unknown tenant and Conflict for one whose provisioning has not finished.
+    """
+    tenant = _open.get(tenant_id)
+    if tenant is not None and tenant.store.expires_at and utc_now() < tenant.store.expires_at - RENEW_BEFORE:
+        return tenant
+    record = find_tenant(tenant_id)
+    if not record.ready:
+        raise Conflict(f"the tenant is being set up (state {record.state})", state=record.state)
+    tenant = _opened(record)
+    _open[tenant_id] = tenant
+    return tenant
+
+
+def _opened(record: TenantRecord) -> Tenant:
+    assert record.key_arn and record.wrapped_data_key and record.wrapped_index_key
+    answer = client("sts").assume_role(
+        RoleArn=settings().tenant_role_arn,
+        RoleSessionName=record.pk,
+        DurationSeconds=SESSION_SECONDS,
+        Policy=json.dumps(session_policy(settings(), record.pk, record.key_arn), separators=(",", ":")),
+    )["Credentials"]
+    session = boto3.Session(
+        aws_access_key_id=answer["AccessKeyId"],
+        aws_secret_access_key=answer["SecretAccessKey"],
+        aws_session_token=answer["SessionToken"],
+        region_name=settings().region,
+    )
+    expires: datetime = answer["Expiration"]
+    return Tenant(
+        id=record.pk,
+        name=record.name,
+        key_arn=record.key_arn,
+        wrapped_keys={DATA_KEY: record.wrapped_data_key, INDEX_KEY: record.wrapped_index_key},
+        session=session,
+        store=TenantStore(record.pk, session._session, settings().region, expires),  # pyright: ignore[reportPrivateUsage] - boto3's botocore session has no public name
+    )
+
+
+def session_policy(where: Settings, tenant_id: str, key_arn: str) -> dict[str, Any]:
+    """What one tenant's session may do: its tables, its prefix of the bucket and its key. Ids have a fixed length, so
+    a prefix that ends in `-` or `/` can match no other tenant's."""
+    bucket = f"arn:{where.partition}:s3:::{where.bucket}"
+    tables = where.arn("dynamodb", f"table/{where.tenant_table(tenant_id, '*')}")
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": [f"dynamodb:{action}" for action in TABLE_ACTIONS], "Resource": tables},
+            {
+                "Effect": "Allow",
+                "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
+                "Resource": f"{bucket}/{tenant_id}/*",
+            },
+            {
+                "Effect": "Allow",
+                "Action": "s3:ListBucket",
+                "Resource": bucket,
+                "Condition": {"StringLike": {"s3:prefix": f"{tenant_id}/*"}},
+            },
+            {"Effect": "Allow", "Action": ["kms:Decrypt", "kms:GenerateDataKey"], "Resource": key_arn},
+        ],
+    }

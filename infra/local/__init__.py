@@ -1,0 +1,1 @@
+"""The local stack: MiniStack (AWS on this machine), a Stripe stand-in and the front door, started and ended together."""
