@@ -1,0 +1,159 @@
+"""Customers, products and prices."""
+
+from __future__ import annotations
+
+from .errors import StripeError, missing_object
+from .forms import merge_metadata
+from .shapes import Object, new_id, new_object
+from .state import State
+
+
+def create_customer(state: State, params: Object) -> Object:
+    """A customer; its invoice prefix numbers its invoices."""
+    members = {**params, "metadata": merge_metadata({}, params.get("metadata", {}))}
+    made = new_object(
+        "customer", created=state.now, invoice_prefix=new_id("")[:8].upper(), _card_declines=False, **members
+    )
+    return state.add(made, "customer.created")
+
+
+def retrieve_customer(state: State, identifier: str) -> Object:
+    """A customer, or what is left of a deleted one."""
+    found = state.get("customer", identifier)
+    if found is None:
+        raise missing_object("customer", identifier, "id")
+    return found
+
+
+def update_customer(state: State, identifier: str, params: Object) -> Object:
+    """Change what ``params`` names."""
+    return _update(state, state.find("customer", identifier), params)
+
+
+def delete_customer(state: State, identifier: str) -> Object:
+    """Forget a customer. The caller cancels its subscriptions first, as Stripe does."""
+    customer = state.find("customer", identifier)
+    state.emit("customer.deleted", customer)
+    gone = new_object("deleted_customer", id=identifier)
+    state.put("customer", identifier, gone)
+    return gone
+
+
+def set_card(state: State, identifier: str, *, declines: bool) -> Object:
+    """Say how the customer's card behaves from now on."""
+    customer = state.find("customer", identifier)
+    with state.changing(customer):
+        customer["_card_declines"] = declines
+    return {"customer": identifier, "declines": declines}
+
+
+def create_product(state: State, params: Object) -> Object:
+    """A product, with an id of the caller's choice if one is given."""
+    if "id" in params and state.get("product", params["id"]):
+        raise StripeError(f"Product already exists: {params['id']}", param="id", code="resource_already_exists")
+    members = {**params, "metadata": merge_metadata({}, params.get("metadata", {}))}
+    made = new_object("product", created=state.now, updated=state.now, **members)
+    return state.add(made, "product.created")
+
+
+def update_product(state: State, identifier: str, params: Object) -> Object:
+    """Change what ``params`` names."""
+    product = state.find("product", identifier)
+    if params.get("default_price"):
+        price = state.find("price", params["default_price"], "default_price")
+        if price["product"] != identifier:
+            raise StripeError("The default price must belong to the product.", param="default_price")
+    return _update(state, product, params, updated=state.now)
+
+
+def create_price(state: State, params: Object) -> Object:
+    """A price per unit in one currency, and in more by ``currency_options``."""
+    product = state.find("product", params["product"], "product")
+    recurring = params.get("recurring")
+    options = params.get("currency_options", {})
+    if params["currency"] in options:
+        raise StripeError(
+            "currency_options must not repeat the price's own currency",
+            param=f"currency_options[{params['currency']}]",
+        )
+    _claim_lookup_key(state, params, None)
+    made = new_object(
+        "price",
+        active=params.get("active", True),
+        created=state.now,
+        currency=params["currency"],
+        lookup_key=params.get("lookup_key"),
+        metadata=merge_metadata({}, params.get("metadata", {})),
+        nickname=params.get("nickname"),
+        product=product["id"],
+        recurring=_recurring(recurring) if recurring else None,
+        tax_behavior=params.get("tax_behavior", "unspecified"),
+        type="recurring" if recurring else "one_time",
+        unit_amount=params["unit_amount"],
+        unit_amount_decimal=str(params["unit_amount"]),
+        _currency_options={
+            code: _currency_option(option["unit_amount"])
+            for code, option in {params["currency"]: {"unit_amount": params["unit_amount"]}, **options}.items()
+        },
+    )
+    return state.add(made, "price.created")
+
+
+def update_price(state: State, identifier: str, params: Object) -> Object:
+    """Change what ``params`` names; an amount never changes."""
+    price = state.find("price", identifier)
+    _claim_lookup_key(state, params, identifier)
+    return _update(state, price, {name: value for name, value in params.items() if name != "transfer_lookup_key"})
+
+
+def unit_amount(price: Object, currency: str, param: str) -> int:
+    """What one unit costs in ``currency``, in minor units."""
+    option = price["_currency_options"].get(currency)
+    if option is None:
+        raise StripeError(f"The price {price['id']} has no amount in {currency}", param=param)
+    return option["unit_amount"]
+
+
+def _recurring(params: Object) -> Object:
+    count = params.get("interval_count", 1)
+    if count > {"day": 1095, "week": 156, "month": 36, "year": 3}[params["interval"]]:
+        raise StripeError("A billing period is at most three years", param="recurring[interval_count]")
+    return {
+        "interval": params["interval"],
+        "interval_count": count,
+        "meter": None,
+        "trial_period_days": None,
+        "usage_type": "licensed",
+    }
+
+
+def _currency_option(amount: int) -> Object:
+    return {
+        "custom_unit_amount": None,
+        "tax_behavior": "unspecified",
+        "unit_amount": amount,
+        "unit_amount_decimal": str(amount),
+    }
+
+
+def _claim_lookup_key(state: State, params: Object, claimant: str | None) -> None:
+    """Free the lookup key asked for from the price that holds it, if the caller said it may be transferred."""
+    key = params.get("lookup_key")
+    holders = [price for price in state.all("price") if key and price["lookup_key"] == key and price["id"] != claimant]
+    for holder in holders:
+        if not params.get("transfer_lookup_key"):
+            raise StripeError(f"A price (`{holder['id']}`) already uses that lookup key.", param="lookup_key")
+        with state.changing(holder, "price.updated"):
+            holder["lookup_key"] = None
+
+
+def _update(state: State, target: Object, params: Object, **besides: object) -> Object:
+    """Apply the parameters that differ from what is there; without any, nothing changes and no event is made."""
+    update = dict(params)
+    if "metadata" in update:
+        update["metadata"] = merge_metadata(target["metadata"], update["metadata"])
+    if all(target[name] == value for name, value in update.items()):
+        return target
+    with state.changing(target, f"{target['object']}.updated"):
+        target.update(update, **besides)
+    return target

@@ -1,0 +1,149 @@
+"""Invoices: drafted from lines, finalized, collected from the customer's card, tried again after a refusal."""
+
+from __future__ import annotations
+
+from . import periods
+from .shapes import Object, new_object, object_list
+from .state import State
+
+RETRY_DELAYS = (3 * periods.DAY, 5 * periods.DAY, 7 * periods.DAY)
+"""Seconds from a refused payment to the next attempt; after the last the invoice is left open and given up."""
+
+
+def line(item: Object, amount: int, currency: str, description: str, period: tuple[int, int], **marks: bool) -> Object:
+    """A line for one subscription item: ``amount`` in minor units, negative for a credit; ``proration`` may be set."""
+    price = item["price"]
+    return new_object(
+        "line_item",
+        amount=amount,
+        currency=currency,
+        description=description,
+        period={"start": period[0], "end": period[1]},
+        quantity=item["quantity"],
+        quantity_decimal=str(item["quantity"]),
+        parent={
+            "invoice_item_details": None,
+            "subscription_item_details": {
+                "invoice_item": None,
+                "proration": marks.get("proration", False),
+                "proration_details": {"credited_items": None},
+                "subscription": item["subscription"],
+                "subscription_item": item["id"],
+            },
+            "type": "subscription_item_details",
+        },
+        pricing={
+            "price_details": {"price": price["id"], "product": price["product"]},
+            "type": "price_details",
+            "unit_amount_decimal": price["unit_amount_decimal"],
+        },
+        subtotal=amount,
+    )
+
+
+def draft(state: State, subscription: Object, lines: list[Object], reason: str, base_url: str) -> Object:
+    """Draft an invoice over ``lines`` for a subscription; ``reason`` is Stripe's billing reason."""
+    customer = state.find("customer", subscription["customer"], "customer")
+    total = sum(entry["amount"] for entry in lines)
+    net = total + customer["balance"]
+    made = new_object(
+        "invoice",
+        amount_due=max(0, net),
+        amount_remaining=max(0, net),
+        billing_reason=reason,
+        created=state.now,
+        currency=subscription["currency"],
+        customer=customer["id"],
+        customer_address=customer["address"],
+        customer_email=customer["email"],
+        customer_name=customer["name"],
+        customer_phone=customer["phone"],
+        parent={
+            "quote_details": None,
+            "subscription_details": {
+                "metadata": dict(subscription["metadata"]),
+                "subscription": subscription["id"],
+            },
+            "type": "subscription_details",
+        },
+        period_end=state.now,
+        period_start=min((entry["period"]["start"] for entry in lines), default=state.now),
+        starting_balance=customer["balance"],
+        subtotal=total,
+        subtotal_excluding_tax=total,
+        total=total,
+        total_excluding_tax=total,
+        _ending_balance=min(0, net),
+    )
+    made["hosted_invoice_url"] = f"{base_url}/invoice/{made['id']}"
+    for entry in lines:
+        entry["invoice"] = made["id"]
+    made["lines"] = object_list(lines, f"/v1/invoices/{made['id']}/lines")
+    return state.add(made, "invoice.created")
+
+
+def finalize_and_collect(state: State, invoice: Object) -> None:
+    """Number the invoice, settle it against the customer's balance, and try the card for the rest."""
+    customer = state.find("customer", invoice["customer"], "customer")
+    invoice_number = f"{customer['invoice_prefix']}-{customer['next_invoice_sequence']:04d}"
+    with state.changing(customer):
+        customer["next_invoice_sequence"] += 1
+    with state.changing(customer, "customer.updated"):
+        customer["balance"] = invoice["_ending_balance"]
+    with state.changing(invoice, "invoice.finalized"):
+        invoice["number"] = invoice_number
+        invoice["status"] = "open"
+        invoice["effective_at"] = state.now
+        invoice["ending_balance"] = invoice["_ending_balance"]
+        invoice["status_transitions"]["finalized_at"] = state.now
+    collect(state, invoice)
+
+
+def collect(state: State, invoice: Object) -> bool:
+    """Try to take what remains from the customer's card; an amount of zero is paid without one.
+
+    On a refusal the next attempt is set by ``RETRY_DELAYS``, or none when they are used up.
+    """
+    customer = state.find("customer", invoice["customer"], "customer")
+    declined = invoice["amount_remaining"] > 0 and customer["_card_declines"]
+    with state.changing(invoice, "invoice.payment_failed" if declined else "invoice.paid"):
+        invoice["attempted"] = True
+        if invoice["amount_remaining"] > 0:
+            invoice["attempt_count"] += 1
+        if declined:
+            failures = invoice["attempt_count"]
+            again = failures <= len(RETRY_DELAYS)
+            invoice["next_payment_attempt"] = state.now + RETRY_DELAYS[failures - 1] if again else None
+        else:
+            invoice["status"] = "paid"
+            invoice["amount_paid"] = invoice["amount_due"]
+            invoice["amount_remaining"] = 0
+            invoice["next_payment_attempt"] = None
+            invoice["auto_advance"] = False
+            invoice["status_transitions"]["paid_at"] = state.now
+    if not declined:
+        state.emit("invoice.payment_succeeded", invoice)
+    return not declined
+
+
+def give_up(state: State, invoice: Object) -> None:
+    """Leave an open invoice unpaid: nothing is tried any more."""
+    with state.changing(invoice, "invoice.updated"):
+        invoice["auto_advance"] = False
+        invoice["next_payment_attempt"] = None
+
+
+def subscription_of(invoice: Object) -> str:
+    """The id of the subscription an invoice bills."""
+    return invoice["parent"]["subscription_details"]["subscription"]
+
+
+def open_invoices(state: State, *, subscription: str | None = None, customer: str | None = None) -> list[Object]:
+    """Finalized but unpaid invoices of a subscription or a customer, oldest first."""
+    return [
+        invoice
+        for invoice in state.all("invoice")
+        if invoice["status"] == "open"
+        and (subscription is None or subscription_of(invoice) == subscription)
+        and (customer is None or invoice["customer"] == customer)
+    ]
