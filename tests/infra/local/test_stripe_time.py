@@ -11,6 +11,9 @@ from itertools import pairwise
 import pytest
 import stripe
 
+from infra.local.stripe import catalog, checkout
+from infra.local.stripe.state import State
+
 
 def latest_invoice(local, subscription: stripe.Subscription):
     now = local.client.v1.subscriptions.retrieve(subscription.id, params={"expand": ["latest_invoice"]})
@@ -214,6 +217,24 @@ def test_a_subscription_shows_its_price_as_it_is_now(local):
     shown = local.client.v1.subscriptions.retrieve(subscription.id, params={"expand": ["items.data.price.product"]})
     assert shown["items"].data[0].price.lookup_key is None
     assert shown["items"].data[0].price.product.name == "Growth"
+
+
+def test_prices_stay_shared_after_a_restart(tmp_path):
+    journal = tmp_path / "stripe.jsonl"
+    state = State(journal)
+    product = catalog.create_product(state, {"name": "Growth"})
+    terms = {"currency": "usd", "unit_amount": 2000, "recurring": {"interval": "month"}, "product": product["id"]}
+    price = catalog.create_price(state, {**terms, "lookup_key": "growth"})
+    lines = [{"price": price["id"], "quantity": 1}]
+    session = checkout.create(state, {"line_items": lines, "success_url": "http://127.0.0.1:9/"}, "http://127.0.0.1:9")
+    checkout.pay(state, session, email="owner@bank.example", base_url="http://127.0.0.1:9")
+    with state.changed:
+        state.commit()
+
+    again = State(journal)
+    catalog.update_price(again, price["id"], {"lookup_key": None})
+    [subscription] = again.all("subscription")
+    assert subscription["items"]["data"][0]["price"]["lookup_key"] is None
 
 
 def test_an_unpaid_session_expires_after_a_day(local, price):
