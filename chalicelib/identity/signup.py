@@ -89,6 +89,15 @@ class Progress:
     claimed: bool
 
 
+@dataclass(frozen=True)
+class FirstKey:
+    """The tenant's first API key; its text is shown this once and exists nowhere else."""
+
+    text: str
+    key_id: str
+    scopes: frozenset[str]
+
+
 def sign_up(application: Application, *, now: datetime) -> SignedUp:
     """Registers a pending tenant and opens its checkout.
 
@@ -133,8 +142,8 @@ def progress(tenant_id: str, token: str) -> Progress:
     return Progress(record.state, len(record.provisioned), len(steps()), record.ready, claimed)
 
 
-def claim(tenant_id: str, token: str, *, now: datetime) -> tuple[str, api_keys.ApiKey]:
-    """The tenant's first API key: its text, which is shown this once, and what is stored of it.
+def claim(tenant_id: str, token: str, *, now: datetime) -> FirstKey:
+    """The tenant's first API key, for the claim token.
 
     The key is born expired, and one transaction both brings it to life and spends the token. So of two claims at once
     one gets a key; a claim that is killed in between leaves a key that never worked and a token that still does; and
@@ -162,9 +171,8 @@ def claim(tenant_id: str, token: str, *, now: datetime) -> tuple[str, api_keys.A
     if not commit_one(shared(), Group(tenant_id, [spend, enliven])):
         key.delete()
         raise _spent()
-    key.refresh(consistent_read=True)
     logger.info("claimed", extra={"tenant_id": tenant_id, "key_id": key.pk})
-    return text, key
+    return FirstKey(text, key.pk, frozenset(key.scopes))
 
 
 def _claimant(tenant_id: str, token: str) -> tuple[TenantRecord, bool]:

@@ -82,8 +82,8 @@ def get_signup(call: Call[None], tenant_id: str) -> ProgressView:
     returns=FirstKeyView,
 )
 def post_claim(call: Call[None], tenant_id: str) -> FirstKeyView:
-    text, key = signup.claim(tenant_id, _bearer(call), now=utc_now())
-    return FirstKeyView(tenant_id=tenant_id, key_id=key.pk, api_key=text, scopes=sorted(key.scopes))
+    key = signup.claim(tenant_id, _bearer(call), now=utc_now())
+    return FirstKeyView(tenant_id=tenant_id, key_id=key.key_id, api_key=key.text, scopes=sorted(key.scopes))
 
 
 def _bearer(call: Call[None]) -> str:
