@@ -56,8 +56,9 @@ def domain_of(path: Path) -> str | None:
 
 
 def exported(domain: str) -> set[str]:
-    """What a domain's `__init__` says that others may use."""
-    tree = ast.parse((LIBRARY / domain / "__init__.py").read_text(encoding="utf-8"))
+    """What a domain's `__init__` says that others may use; nothing when there is none."""
+    init = LIBRARY / domain / "__init__.py"
+    tree = ast.parse(init.read_text(encoding="utf-8") if init.exists() else "")
     for node in tree.body:
         if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
             return set(ast.literal_eval(node.value))
