@@ -161,3 +161,16 @@ def other_tenant(aws: None):
 @pytest.fixture(scope="session")
 def repository() -> Path:
     return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory):
+    """The whole local stack, deployed from this working tree on free ports, for the tests in tests/deployed."""
+    from infra.local import stack as local
+
+    begun = local.temporary_stack(tmp_path_factory.mktemp("stack"))
+    try:
+        local.up(begun, say=lambda _: None)
+        yield begun
+    finally:
+        local.down(begun, say=lambda _: None)

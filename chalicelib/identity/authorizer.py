@@ -17,14 +17,18 @@ blueprint = Blueprint(__name__)
 
 @blueprint.authorizer(name="authorize", ttl_seconds=CACHE_SECONDS)
 def authorize(request: AuthRequest) -> AuthResponse:
-    """Turns `Authorization: Bearer db_…` into tenant, subject and scopes; anything else is denied."""
+    """Turns `Authorization: Bearer db_…` into tenant, subject and scopes.
+
+    A credential that is not valid is let through as a `refusal` without tenant or scopes, so that the route answers
+    a clear 401 problem; API Gateway's own refusal could say nothing. No route with a scope answers without scopes.
+    """
     scheme, _, credential = request.token.partition(" ")
-    if scheme.lower() != "bearer":
-        return AuthResponse(routes=[], principal_id="nobody")
     try:
+        if scheme.lower() != "bearer":
+            raise Unauthenticated("the Authorization header must read: Bearer <API key>")
         key = api_keys.verify(credential.strip(), now=utc_now())
     except Unauthenticated as error:
         logger.info("credential refused", extra={"reason": error.detail})
-        return AuthResponse(routes=[], principal_id="nobody")
+        return AuthResponse(routes=["*"], principal_id="nobody", context={"refusal": error.detail})
     context = {"tenant_id": key.tenant_id, "subject": key.pk, "scopes": " ".join(sorted(key.scopes))}
     return AuthResponse(routes=["*"], principal_id=key.pk, context=context)

@@ -27,7 +27,7 @@ from chalicelib.platform.settings import settings
 from chalicelib.platform.store import shared
 from chalicelib.platform.telemetry import logger
 from chalicelib.tenancy import PENDING, TenantRecord, find_tenant, records
-from chalicelib.tenancy.provisioning import steps
+from chalicelib.tenancy import steps
 
 FIRST_KEY_NAME = "owner"
 

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar, cast
 from chalice.app import Blueprint, ChaliceAuthorizer, Request, Response
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from chalicelib.platform.errors import DuebridgeError, Forbidden, Invalid, Malformed, TooLarge
+from chalicelib.platform.errors import DuebridgeError, Forbidden, Invalid, Malformed, TooLarge, Unauthenticated
 from chalicelib.platform.telemetry import logger
 
 MAX_BODY_BYTES = 256 * 1024
@@ -143,7 +143,7 @@ def endpoint(
 
         @wraps(handler)
         def answer(**parameters: str) -> Response:
-            return _answer(cast("Request", blueprint.current_request), handler, body, status, scope, parameters)
+            return _answer(blueprint.current_request, handler, body, status, scope, parameters)
 
         route = blueprint.route(
             path, methods=[method], authorizer=authorizer, name=f"{handler.__module__}.{handler.__name__}"
@@ -163,6 +163,8 @@ def _answer(
 ) -> Response:
     try:
         caller = _caller(request)
+        if scope is not None and caller is None:
+            raise Unauthenticated(_refusal(request))
         if scope is not None and (caller is None or scope not in caller.scopes):
             raise Forbidden(f"this needs the scope {scope}", scope=scope)
         raw = cast("bytes", request.raw_body)
@@ -185,10 +187,16 @@ def _answer(
 
 
 def _caller(request: Request) -> Caller | None:
-    context = cast("dict[str, Any]", request.context).get("authorizer") or {}
+    context = request.context.get("authorizer") or {}
     if "tenant_id" not in context:
         return None
     return Caller(context["tenant_id"], context["subject"], frozenset(context["scopes"].split()))
+
+
+def _refusal(request: Request) -> str:
+    """Why the authorizer accepted no caller, in its own words."""
+    context = request.context.get("authorizer") or {}
+    return context.get("refusal", "the request carries no credential")
 
 
 def _parsed(raw: bytes, model: type[BaseModel]) -> BaseModel:
@@ -215,7 +223,7 @@ def invalid(error: ValidationError) -> Invalid:
 def _present(result: Any, status: int) -> Response:
     if isinstance(result, Response):
         return result
-    headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+    headers: dict[str, str | list[str]] = {"Content-Type": "application/json", "Cache-Control": "no-store"}
     if isinstance(result, BaseModel):
         return Response(result.model_dump_json(), status_code=status, headers=headers)
     return Response("" if result is None else json.dumps(result), status_code=status, headers=headers)
@@ -223,7 +231,7 @@ def _present(result: Any, status: int) -> Response:
 
 def problem(error: DuebridgeError) -> Response:
     """An error as the API answers it."""
-    headers = {"Content-Type": "application/problem+json", "Cache-Control": "no-store"}
+    headers: dict[str, str | list[str]] = {"Content-Type": "application/problem+json", "Cache-Control": "no-store"}
     return Response(json.dumps(error.problem()), status_code=error.status, headers=headers)
 
 

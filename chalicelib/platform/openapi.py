@@ -6,10 +6,15 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from chalice.app import Blueprint
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
-from chalicelib.platform.http import Endpoint
+from chalicelib.platform.http import ENDPOINTS, Call, Endpoint, endpoint
+
+VERSION = "0.1.0"
+
+blueprint = Blueprint(__name__)
 
 _REF = "#/components/schemas/{model}"
 _PROBLEM: dict[str, Any] = {
@@ -25,7 +30,13 @@ _PROBLEM: dict[str, Any] = {
 }
 
 
-def document(endpoints: Iterable[Endpoint], *, version: str) -> dict[str, Any]:
+@endpoint(blueprint, "GET", "/v1/openapi.json", summary="This document", returns=dict[str, Any])
+def get_openapi(call: Call[None]) -> dict[str, Any]:  # noqa: ARG001 - every endpoint takes a call
+    """The document of everything that is deployed."""
+    return document(ENDPOINTS)
+
+
+def document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
     """The document for the given endpoints, with operations in order of path and method."""
     ordered = sorted(endpoints, key=lambda e: (e.path, e.method))
     models = {m for e in ordered for m in (e.body, e.returns) if isinstance(m, type) and issubclass(m, BaseModel)}
@@ -36,7 +47,7 @@ def document(endpoints: Iterable[Endpoint], *, version: str) -> dict[str, Any]:
         paths.setdefault(each.path, {})[each.method.lower()] = _operation(each)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Duebridge", "version": version, "license": {"name": "Apache-2.0"}},
+        "info": {"title": "Duebridge", "version": VERSION, "license": {"name": "Apache-2.0"}},
         "paths": paths,
         "components": {
             "schemas": {**schemas.get("$defs", {}), "Problem": _PROBLEM},

@@ -1,7 +1,7 @@
 """Tenants: the registry of who they are, what is provisioned for them, and the narrowed credentials to work for one."""
 
 from chalicelib.tenancy.credentials import open_tenant, session_policy
-from chalicelib.tenancy.provisioning import begin_provisioning
+from chalicelib.tenancy.provisioning import begin_provisioning, steps
 from chalicelib.tenancy.registry import ACTIVE, PENDING, TRIALING, TenantRecord, find_tenant, records
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "open_tenant",
     "records",
     "session_policy",
+    "steps",
 ]

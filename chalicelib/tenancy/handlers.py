@@ -9,6 +9,7 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, pro
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from chalice.app import Blueprint
 
+from chalicelib.platform.telemetry import logger
 from chalicelib.tenancy.provisioning import provision as provision_tenant
 
 blueprint = Blueprint(__name__)
@@ -25,4 +26,9 @@ def _carry_out(record: SQSRecord) -> None:
     message = json.loads(record.body)
     if message["action"] != "provision":
         raise ValueError(f"unknown action {message['action']!r}")
-    provision_tenant(message["tenant_id"])
+    try:
+        provision_tenant(message["tenant_id"])
+    except Exception:
+        # Powertools reports the failed record to SQS but says nothing of why.
+        logger.exception("provisioning interrupted", extra={"tenant_id": message["tenant_id"]})
+        raise

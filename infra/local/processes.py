@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -10,18 +11,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from infra.paths import LOCAL, ROOT
+from infra.paths import ROOT
 
 
 class NotStarted(Exception):
     """A process did not come up; the text says what and where to look."""
-
-
-def run_folder(name: str) -> Path:
-    """Where a process keeps its pid and its log."""
-    folder = LOCAL / "run"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / name
 
 
 def free_port() -> int:
@@ -63,24 +57,25 @@ def wait_until(ready: Callable[[], bool], what: str, log: Path, *, seconds: floa
         time.sleep(0.1)
 
 
-def remember(name: str, pid: int) -> None:
+def remember(folder: Path, name: str, pid: int) -> None:
     """Notes a started process under a name, with its start time, since a pid alone may be used again."""
-    run_folder(f"{name}.pid").write_text(f"{pid} {_started(pid)}")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.pid").write_text(f"{pid} {_started(pid)}")
 
 
-def recall(name: str) -> int | None:
-    """The pid of a process started under that name, if it is still that process."""
-    note = run_folder(f"{name}.pid")
+def recall(folder: Path, name: str) -> int | None:
+    """The pid of the process started under that name, if it is still that process."""
+    note = folder / f"{name}.pid"
     if not note.exists():
         return None
     pid, _, started = note.read_text().partition(" ")
-    return int(pid) if _started(int(pid)) == started else None
+    return int(pid) if started and _started(int(pid)) == started else None
 
 
-def end(name: str) -> bool:
-    """Ends a process started under that name, and its children; False when it was not running."""
-    pid = recall(name)
-    run_folder(f"{name}.pid").unlink(missing_ok=True)
+def end(folder: Path, name: str) -> bool:
+    """Ends the process started under that name, and its children; False when it was not running."""
+    pid = recall(folder, name)
+    (folder / f"{name}.pid").unlink(missing_ok=True)
     if pid is None:
         return False
     end_group(pid)
@@ -96,10 +91,8 @@ def end_group(pid: int, *, patience: float = 10) -> None:
             return
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            try:
+            with contextlib.suppress(ChildProcessError):  # not our child when another `make` started it
                 os.waitpid(pid, os.WNOHANG)
-            except ChildProcessError:
-                pass  # not our child: another `make` started it
             try:
                 os.killpg(pid, 0)
             except ProcessLookupError:
@@ -108,6 +101,10 @@ def end_group(pid: int, *, patience: float = 10) -> None:
 
 
 def _started(pid: int) -> str:
-    """When a process started, in the kernel's own words; empty when there is none."""
+    """When a process started, as the kernel or `ps` tells it; empty when there is none."""
+    stat = Path(f"/proc/{pid}/stat")
+    if Path("/proc/self").exists():
+        # The 22nd field, counted after the name in parentheses, is the start time in ticks since boot.
+        return stat.read_text().rpartition(")")[2].split()[19] if stat.exists() else ""
     answer = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return answer.stdout.strip()

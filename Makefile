@@ -1,0 +1,45 @@
+# The few commands a person types. Everything they need beyond Python 3.11 they install into .venv and .local.
+PYTHON ?= python3
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+
+.PHONY: help venv up down status demo test check format bench openapi
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
+
+venv: .venv/installed.txt
+
+.venv/installed.txt: requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Duebridge needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name another with: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
+	@echo "installing what builds, checks and tests into .venv"
+	@$(PYTHON) -m venv .venv || { echo "python3 cannot make virtual environments here; on Debian: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@cat $^ > $@
+
+up: venv ## the local stack at http://localhost:8000: AWS, Stripe, deployment, front door
+	@$(BIN)/python -m infra.local.stack up
+
+down: venv ## ends what `make up` began
+	@$(BIN)/python -m infra.local.stack down
+
+status: venv ## what of the local stack runs
+	@$(BIN)/python -m infra.local.stack status
+
+demo: up ## the whole of Duebridge on real delinquency data
+	@$(BIN)/python -m infra.demo
+
+test: venv ## every test; starts and ends what it needs
+	@$(BIN)/python -m pytest
+
+check: venv ## format, lint, types, import rules, templates, generated documents
+	@$(BIN)/python -m infra.check
+
+format: venv ## formats the code
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+openapi: venv ## writes docs/openapi.json anew
+	@$(BIN)/python -m infra.check --write-openapi
+
+bench: venv ## measures the budgets, as ratios within one run
+	@$(BIN)/python -m infra.bench

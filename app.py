@@ -1,0 +1,33 @@
+"""Composition root: one Chalice app out of the domains' blueprints. Nothing else happens here."""
+
+from chalice.app import Chalice
+
+from chalicelib.billing import handlers as billing_handlers
+from chalicelib.billing import routes as billing_routes
+from chalicelib.cases import routes as cases_routes
+from chalicelib.connectors import handlers as connectors_handlers
+from chalicelib.connectors import routes as connectors_routes
+from chalicelib.feed import handlers as feed_handlers
+from chalicelib.feed import routes as feed_routes
+from chalicelib.identity import authorizer, signup_routes
+from chalicelib.platform import openapi
+from chalicelib.tenancy import handlers as tenancy_handlers
+from chalicelib.tenancy import routes as tenancy_routes
+
+app = Chalice(app_name="duebridge")
+
+for module in (
+    authorizer,
+    signup_routes,
+    tenancy_routes,
+    billing_routes,
+    connectors_routes,
+    cases_routes,
+    feed_routes,
+    openapi,
+    tenancy_handlers,
+    billing_handlers,
+    connectors_handlers,
+    feed_handlers,
+):
+    app.register_blueprint(module.blueprint)

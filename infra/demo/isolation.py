@@ -1,0 +1,86 @@
+"""Tries one tenant's credentials on another tenant's tables, objects and key; IAM must refuse every attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from chalicelib.platform.aws import client_of
+from chalicelib.platform.settings import settings
+from chalicelib.platform.tenant import DATA_KEY, Tenant, encryption_context
+
+TABLES = ("connector", "cases", "feed", "ledger")
+_REFUSALS = {"AccessDenied", "AccessDeniedException", "403"}
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One thing tried, and how it ended: `denied` by IAM, or what came instead."""
+
+    what: str
+    outcome: str
+
+    @property
+    def denied(self) -> bool:
+        return self.outcome == "denied"
+
+
+def try_to_reach(intruder: Tenant, victim: Tenant) -> list[Attempt]:
+    """Every attempt with its outcome. The same calls on the intruder's own resources are allowed, so that a refusal
+    is IAM's judgement of the tenant and not of the call; what does not work there either counts as an attempt that
+    was not denied."""
+    attempts: list[Attempt] = []
+    for what, act in _acts(intruder):
+        own = _outcome(lambda act=act: act(intruder))
+        if own != "allowed":
+            attempts.append(Attempt(f"{what} on its own", own))
+        attempts.append(Attempt(f"{what} on the other's", _outcome(lambda act=act: act(victim))))
+    return attempts
+
+
+def _acts(intruder: Tenant) -> list[tuple[str, Callable[[Tenant], Any]]]:
+    dynamodb, s3 = client_of(intruder.session, "dynamodb"), intruder.s3
+    kms = client_of(intruder.session, "kms")
+    nothing = {"pk": {"S": "isolation-check"}, "sk": {"S": "isolation-check"}}
+
+    def table(of: Tenant, kind: str) -> str:
+        return settings().tenant_table(of.id, kind)
+
+    acts: list[tuple[str, Callable[[Tenant], Any]]] = []
+    for kind in TABLES:
+        acts += [
+            (f"GetItem {kind}", lambda of, kind=kind: dynamodb.get_item(TableName=table(of, kind), Key=nothing)),
+            (f"PutItem {kind}", lambda of, kind=kind: dynamodb.put_item(TableName=table(of, kind), Item=nothing)),
+            (f"DeleteItem {kind}", lambda of, kind=kind: dynamodb.delete_item(TableName=table(of, kind), Key=nothing)),
+        ]
+    acts += [
+        (
+            "PutObject",
+            lambda of: s3.put_object(Bucket=of.bucket, Key=of.object_key("check"), Body=b"", **of.encryption),
+        ),
+        ("GetObject", lambda of: s3.get_object(Bucket=of.bucket, Key=of.object_key("drop", ".keep"))),
+        ("ListObjects", lambda of: s3.list_objects_v2(Bucket=of.bucket, Prefix=f"{of.id}/")),
+        ("DeleteObject", lambda of: s3.delete_object(Bucket=of.bucket, Key=of.object_key("check"))),
+        (
+            "Decrypt",
+            lambda of: kms.decrypt(
+                CiphertextBlob=of.wrapped_keys[DATA_KEY],
+                KeyId=of.key_arn,
+                EncryptionContext=encryption_context(of.id, DATA_KEY),
+            ),
+        ),
+        ("GenerateDataKey", lambda of: kms.generate_data_key(KeyId=of.key_arn, KeySpec="AES_256")),
+    ]
+    return acts
+
+
+def _outcome(act: Callable[[], Any]) -> str:
+    try:
+        act()
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        return "denied" if code in _REFUSALS else code
+    return "allowed"

@@ -1,0 +1,101 @@
+"""`chalice package`, with what Lambda needs and nothing else, and our resources merged over its template.
+
+The app's own code is one small zip; everything in requirements.txt is one layer, built once per set of requirements.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from infra.paths import BUILD, ROOT, TENANTS
+from infra.template import RESOURCES
+
+CHALICE_STAGE = "cell"
+MAX_UNZIPPED = 220 * 1024 * 1024
+"""Bytes; Lambda's own limit is 250 MB for code and layers together."""
+
+_NOT_NEEDED = shutil.ignore_patterns("__pycache__", "*.pyc")
+
+
+@dataclass(frozen=True)
+class Package:
+    """What a deployment uploads: the template with local file names in it, and those files."""
+
+    template: dict[str, Any]
+    code: Path
+    layer: Path
+
+
+def build(*, report: bool = True) -> Package:
+    """Packages the working tree. Raises CalledProcessError with Chalice's words when it refuses."""
+    project, out = BUILD / "app", BUILD / "package"
+    _lay_out(project)
+    shutil.rmtree(out, ignore_errors=True)
+    kept = _kept_layer()
+    command = [str(Path(sys.executable).parent / "chalice"), "--project-dir", str(project)]
+    command += ["package", "--stage", CHALICE_STAGE, "--merge-template", str(RESOURCES), str(out)]
+    finished = subprocess.run(command, capture_output=True, text=True, env=_environment(), check=False)
+    if finished.returncode != 0:
+        sys.stderr.write(finished.stdout + finished.stderr)
+        finished.check_returncode()
+    template: dict[str, Any] = yaml.safe_load((out / "sam.yaml").read_text(encoding="utf-8"))
+    layer = out / "layer-deployment.zip"
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(layer, kept)
+    _add_documents(out / "deployment.zip")
+    package = Package(template, out / "deployment.zip", kept)
+    if report:
+        print(
+            f"packaged: code {package.code.stat().st_size // 1024} kB, layer {kept.stat().st_size // 2**20} MB zipped"
+        )
+    return package
+
+
+def _lay_out(project: Path) -> None:
+    """A project folder as Chalice wants it, with nothing in it that does not run."""
+    kept = project / ".chalice" / "deployments"
+    saved = BUILD / "deployments"
+    if kept.exists():
+        shutil.rmtree(saved, ignore_errors=True)
+        shutil.move(kept, saved)  # Chalice's own cache of the layer
+    shutil.rmtree(project, ignore_errors=True)
+    project.mkdir(parents=True)
+    shutil.copy(ROOT / "app.py", project)
+    shutil.copy(ROOT / "requirements.txt", project)
+    shutil.copytree(ROOT / "chalicelib", project / "chalicelib", ignore=_NOT_NEEDED)
+    shutil.copytree(ROOT / ".chalice", project / ".chalice", ignore=shutil.ignore_patterns("deployments", "deployed"))
+    if saved.exists():
+        shutil.move(saved, kept)
+
+
+def _add_documents(archive: Path) -> None:
+    """Puts `tenants/` beside `chalicelib/`, without the samples. Chalice packages Python only, and with a layer it
+    would put its `vendor` folder there. Fixed dates keep the same content the same file."""
+    with zipfile.ZipFile(archive, "a", zipfile.ZIP_DEFLATED) as code:
+        for document in sorted(TENANTS.rglob("*.toml")):
+            name = document.relative_to(TENANTS)
+            if name.parts[0] != "samples":
+                entry = zipfile.ZipInfo(f"tenants/{name.as_posix()}", date_time=(1980, 1, 1, 0, 0, 0))
+                entry.external_attr = 0o644 << 16
+                code.writestr(entry, document.read_bytes())
+
+
+def _kept_layer() -> Path:
+    wanted = (ROOT / "requirements.txt").read_text() + str(sys.version_info[:2])
+    return BUILD / "layers" / f"{hashlib.sha256(wanted.encode()).hexdigest()[:16]}.zip"
+
+
+def _environment() -> dict[str, str]:
+    # Chalice imports the app to see what it declares; nothing of that may reach a real account.
+    return {**os.environ, "AWS_DEFAULT_REGION": "eu-central-1", "PYTHONDONTWRITEBYTECODE": "1"}
