@@ -166,7 +166,7 @@ def shared() -> SharedStore:
 
 
 def _table_kind(model: type[StoredModel]) -> str:
-    kind = getattr(model.Meta, "table_kind", None)
+    kind = getattr(getattr(model, "Meta", None), "table_kind", None)
     if not isinstance(kind, str):
         raise UnboundModel(f"{model.__name__} does not say which table it lives in")
     return kind

@@ -1,0 +1,98 @@
+"""Reading and writing many items of the `cases` table at once, whatever their models, in full batches."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar, cast
+
+from chalicelib.platform.errors import Unavailable
+from chalicelib.platform.store import Store, StoredModel
+
+READ_BATCH, WRITE_BATCH = 100, 25
+"""What one BatchGetItem and one BatchWriteItem may hold."""
+
+_TRIES = 8
+
+M = TypeVar("M", bound=StoredModel)
+Key = tuple[type[StoredModel], str, str]
+Found = dict[tuple[str, str], StoredModel]
+
+
+def read_items(store: Store, keys: Iterable[Key], *, pause: Callable[[float], None] = time.sleep) -> Found:
+    """The stored items among `keys` (bound model, pk, sk), by pk and sk, read consistently.
+
+    The models must live in one table. Raises Unavailable when DynamoDB keeps putting some off.
+    """
+    models = {(pk, sk): model for model, pk, sk in keys}
+    found: Found = {}
+    waiting: list[dict[str, Any]] = [{"pk": {"S": pk}, "sk": {"S": sk}} for pk, sk in models]
+    table = _table(models.values())
+    put_off = 0
+    while waiting:
+        answer = store.connection.batch_get_item(table, cast("Any", waiting[:READ_BATCH]), consistent_read=True)
+        for raw in answer["Responses"].get(table, []):
+            key = raw["pk"]["S"], raw["sk"]["S"]
+            found[key] = models[key].from_raw_data(raw)
+        left = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
+        put_off = _wait(put_off, pause) if left else 0
+        waiting = left + waiting[READ_BATCH:]
+    return found
+
+
+def item(found: Found, model: type[M], pk: str, sk: str) -> M | None:
+    """One of the items that `read_items` found, as its model, or None."""
+    stored = found.get((pk, sk))
+    assert stored is None or isinstance(stored, model)
+    return stored
+
+
+def read_partition(store: Store, pk: str, models: Mapping[str, type[StoredModel]]) -> list[StoredModel]:
+    """Every item of one partition as its model, read consistently in order of `sk`.
+
+    `models` are bound, of one table, by the part of `sk` before the first "#"; items of other kinds are left out.
+    """
+    table = _table(models.values())
+    items: list[StoredModel] = []
+    start: dict[str, Any] | None = None
+    while True:
+        answer = store.connection.query(table, pk, consistent_read=True, exclusive_start_key=cast("Any", start))
+        for raw in answer["Items"]:
+            model = models.get(raw["sk"]["S"].split("#", 1)[0])
+            if model is not None:
+                items.append(model.from_raw_data(raw))
+        start = answer.get("LastEvaluatedKey")
+        if not start:
+            return items
+
+
+def write_items(store: Store, items: Sequence[StoredModel], *, pause: Callable[[float], None] = time.sleep) -> None:
+    """Writes whole items without conditions, each over what is stored. Of items with one key the last counts.
+
+    What was written when it raises stays written; writing the same items again is harmless. Raises Unavailable when
+    DynamoDB keeps putting some off.
+    """
+    waiting = [each.serialize() for each in {(i.pk, i.sk): i for i in items}.values()]
+    table = _table(type(each) for each in items)
+    put_off = 0
+    while waiting:
+        answer = store.connection.batch_write_item(table, put_items=waiting[:WRITE_BATCH])
+        requests = answer.get("UnprocessedItems", {}).get(table, [])
+        left = [request["PutRequest"]["Item"] for request in requests]
+        put_off = _wait(put_off, pause) if left else 0
+        waiting = left + waiting[WRITE_BATCH:]
+
+
+def _table(models: Iterable[type[StoredModel]]) -> str:
+    names = {model.Meta.table_name for model in models}
+    assert len(names) <= 1, "a batch of these functions stays in one table"
+    return names.pop() if names else ""
+
+
+def _wait(put_off: int, pause: Callable[[float], None]) -> int:
+    """Pauses before what was put off is tried again; returns how often that has happened in a row."""
+    if put_off >= _TRIES:
+        raise Unavailable("DynamoDB puts off what it is asked; the table is busier than it can serve")
+    pause(random.uniform(0, min(2.0, 0.05 * 2**put_off)))  # noqa: S311 - jitter, not a secret
+    return put_off + 1

@@ -1,0 +1,70 @@
+"""The functions' policies and the template: least privilege, written down where it cannot be loosened unseen."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from infra.template import resources
+
+POLICIES = sorted((Path(__file__).resolve().parents[2] / ".chalice" / "policies").glob("*.json"))
+
+WITHOUT_RESOURCE = {"MakeTenantKeys", "FindTenantKeys", "MapFeedStreams", "FindFeedMappings"}
+"""Statements whose actions AWS offers no resource for; all but the listing ones carry a condition instead."""
+
+
+def statements(policy: Path) -> list[dict]:
+    return json.loads(policy.read_text())["Statement"]
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda p: p.stem)
+def test_no_action_is_a_wildcard_and_no_resource_is_open_where_a_name_is_known(policy: Path) -> None:
+    for statement in statements(policy):
+        assert not [a for a in statement["Action"] if "*" in a]
+        if statement["Resource"] == "*":
+            assert statement["Sid"] in WITHOUT_RESOURCE
+            assert "Condition" in statement or all(
+                a.split(":")[1].startswith(("List", "Get")) for a in statement["Action"]
+            )
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda p: p.stem)
+def test_no_function_may_read_or_write_a_tenants_items_or_objects_by_itself(policy: Path) -> None:
+    for statement in statements(policy):
+        text = json.dumps(statement["Resource"])
+        if "-t-" in text and "/stream/" not in text:
+            data = {a for a in statement["Action"] if a.endswith(("Item", "Query", "Scan"))}
+            assert not data, f"{policy.stem} {statement['Sid']}"
+        assert "s3:GetObject" not in statement["Action"]
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda p: p.stem)
+def test_no_arn_names_a_partition_account_or_region(policy: Path) -> None:
+    assert "arn:aws" not in policy.read_text()
+
+
+def test_every_function_has_its_own_policy() -> None:
+    config = json.loads((POLICIES[0].parents[1] / "config.json").read_text())
+    stage = config["stages"]["cell"]
+    named = {stage["iam_policy_file"], *(f["iam_policy_file"] for f in stage["lambda_functions"].values())}
+    assert named == {f"policies/{policy.name}" for policy in POLICIES}
+
+
+def test_every_queue_has_a_dead_letter_queue_and_an_alarm_on_it() -> None:
+    made = resources()["Resources"]
+    queues = {name for name in made if made[name].get("Type") == "AWS::SQS::Queue" and name.endswith("Queue")}
+    for name in queues:
+        dead = made[name]["Properties"]["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
+        assert made[dead]["Type"] == "AWS::SQS::Queue"
+        assert made[f"{dead.removesuffix('s')}Alarm"]["Properties"]["Dimensions"][0]["Value"]["Fn::GetAtt"][0] == dead
+    assert len(queues) == 5
+
+
+def test_a_queues_message_stays_hidden_longer_than_its_function_may_run() -> None:
+    config = json.loads((POLICIES[0].parents[1] / "config.json").read_text())["stages"]["cell"]["lambda_functions"]
+    made = resources()["Resources"]
+    functions = {"Provision": "provision", "SyncPlan": "sync_plan", "SyncApply": "sync_apply"}
+    functions |= {"FeedDeliver": "feed_deliver", "Bill": "bill"}
+    for logical, name in functions.items():
+        queue = made[f"{logical}Source"]["Properties"]["EventSourceArn"]["Fn::GetAtt"][0]
+        assert made[queue]["Properties"]["VisibilityTimeout"] > config[name]["lambda_timeout"]
