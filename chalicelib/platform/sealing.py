@@ -78,4 +78,6 @@ class Vault:
 
 def normalised(value: str) -> str:
     """How a value is compared in an exact search: compatibility forms unified, case folded, white space dropped."""
-    return "".join(unicodedata.normalize("NFKC", value).casefold().split())
+    bare = "".join(unicodedata.normalize("NFKC", value).casefold().split())
+    # Once more: without white space between them, a letter and a mark may compose.
+    return unicodedata.normalize("NFKC", bare)
