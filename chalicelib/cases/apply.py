@@ -101,7 +101,8 @@ class _Chunk:
                 total += _applied(done_before)
             # Many borrowers share a transaction at first; who is refused stands alone, so it delays nobody else.
             packed = bundles(self._tenant.bind(Workload), effects, max_items=MAX_ITEMS if number == 0 else 1)
-            refused = {g.key for g in commit(self._tenant.store, [*(group for group, _ in packed), *extra])}
+            groups = [*(group for group, _ in packed), *extra]
+            refused = {g.key for g in commit(self._tenant.store, groups, max_items=MAX_ITEMS)}
             total += _applied(e.outcome for group, members in packed if group.key not in refused for e in members)
             again = [e.borrower_id for group, members in packed if group.key in refused for e in members]
             pending = {borrower_id: pending[borrower_id] for borrower_id in again}

@@ -62,7 +62,7 @@ class RepaymentView(View):
 
 
 class AccountView(View):
-    """An account as of its last file (`as_of`), after the repayments since. `key` is the business system's name for it."""
+    """An account as of its last file (`as_of`), after the repayments since. `key` is the system's name for it."""
 
     id: str
     borrower_id: str

@@ -49,7 +49,7 @@ def leaf_put(
 
 
 def shard(leaf_id: str) -> str:
-    """The partition of a leaf. It follows from the id alone, so that a leaf with a key has one place whenever it is made."""
+    """The partition of a leaf. It follows from the id alone: a leaf with a key has one place whenever it is made."""
     return f"leaf#{hashlib.sha256(leaf_id.encode()).hexdigest()[:2]}"
 
 
