@@ -1,0 +1,70 @@
+"""What the feeds' streams and the queue `deliveries` wake."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from chalice.app import Blueprint
+
+from chalicelib.feed import messages
+from chalicelib.feed.deliver import deliver
+from chalicelib.feed.dispatch import Fresh, dispatch, fresh_events, tenant_of
+from chalicelib.feed.messages import Message
+from chalicelib.platform.clock import utc_now
+from chalicelib.platform.errors import NotFound
+from chalicelib.platform.telemetry import logger
+from chalicelib.tenancy import open_tenant
+
+blueprint = Blueprint(__name__)
+
+Failures = dict[str, list[dict[str, str]]]
+
+
+@blueprint.lambda_function(name="feed_dispatch")
+def feed_dispatch(event: dict[str, Any], context: Any) -> Failures:  # noqa: ARG001 - Lambda passes it
+    """Dispatches the new events of a feed's stream; where it could not go on, the stream comes again from there."""
+    by_stream: dict[str, list[Mapping[str, Any]]] = {}
+    for record in event["Records"]:
+        by_stream.setdefault(record["eventSourceARN"], []).append(record)
+    failed = [_dispatch(stream_arn, records) for stream_arn, records in by_stream.items()]
+    return _report([number for number in failed if number is not None])
+
+
+def _dispatch(stream_arn: str, records: list[Mapping[str, Any]]) -> str | None:
+    tenant_id, fresh = tenant_of(stream_arn), fresh_events(records)
+    try:
+        return _dispatch_for(tenant_id, fresh) if fresh else None
+    except NotFound:
+        # Erased since. Its stream outlives it by a day, and would be repeated all that day.
+        logger.warning("events dropped: no such tenant", extra={"tenant_id": tenant_id, "events": len(fresh)})
+        return None
+    except Exception as error:
+        logger.error("events not dispatched", extra={"tenant_id": tenant_id, "error": type(error).__name__})
+        return fresh[0].sequence_number
+
+
+def _dispatch_for(tenant_id: str, fresh: list[Fresh]) -> str | None:
+    return dispatch(open_tenant(tenant_id), fresh, now=utc_now())
+
+
+@blueprint.lambda_function(name="feed_deliver")
+def feed_deliver(event: dict[str, Any], context: Any) -> Failures:
+    """Makes the attempts of a batch; a message that could not be dealt with comes back, in the end to the dead letters.
+
+    Not record by record, as other queues are read: the batch is read, posted and recorded together.
+    """
+    due: dict[Message, list[str]] = {}
+    failed: list[str] = []
+    for record in event["Records"]:
+        try:
+            due.setdefault(messages.parse(record["body"]), []).append(record["messageId"])
+        except ValueError as error:
+            logger.error("not a delivery message", extra={"message_id": record["messageId"], "error": str(error)})
+            failed.append(record["messageId"])
+    again = deliver(list(due), remaining_seconds=lambda: context.get_remaining_time_in_millis() / 1000)
+    return _report([*failed, *(message_id for message in again for message_id in due[message])])
+
+
+def _report(identifiers: list[str]) -> Failures:
+    return {"batchItemFailures": [{"itemIdentifier": identifier} for identifier in identifiers]}

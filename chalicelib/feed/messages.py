@@ -1,0 +1,95 @@
+"""What the queue `deliveries` carries: which event is due at which endpoint, for which attempt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chalicelib.feed.schedule import sqs_delay
+from chalicelib.platform import aws
+from chalicelib.platform.clock import parse_rfc3339, rfc3339
+from chalicelib.platform.ids import is_id
+
+QUEUE = "deliveries"
+
+_IDS = {"ten": "tenant_id", "evt": "event_id", "ep": "endpoint_id"}
+
+
+@dataclass(frozen=True)
+class Message:
+    """An attempt to make. `attempt` counts from 1; `due` is when, or None for at once.
+
+    A message can arrive twice, and after a later one. What has been done is in the delivery, never in the message.
+    """
+
+    tenant_id: str
+    event_id: str
+    endpoint_id: str
+    attempt: int = 1
+    due: datetime | None = None
+
+    def document(self) -> dict[str, Any]:
+        """The message as JSON can hold it."""
+        document: dict[str, Any] = {
+            "tenant_id": self.tenant_id,
+            "event_id": self.event_id,
+            "endpoint_id": self.endpoint_id,
+            "attempt": self.attempt,
+        }
+        return document if self.due is None else document | {"due": rfc3339(self.due)}
+
+
+def parse(body: str) -> Message:
+    """The message of a queue record. Raises ValueError when it is not one of ours."""
+    document = json.loads(body)
+    if not isinstance(document, dict):
+        raise ValueError("a delivery message is a JSON object")
+    document = cast("dict[str, Any]", document)
+    ids = {prefix: document.get(name) for prefix, name in _IDS.items()}
+    attempt, due = document.get("attempt"), document.get("due")
+    if not all(isinstance(value, str) and is_id(prefix, value) for prefix, value in ids.items()):
+        raise ValueError(f"a delivery message names {', '.join(_IDS.values())}")
+    if type(attempt) is not int or attempt < 1:
+        raise ValueError("attempt is a whole number from 1")
+    moment = None if due is None else parse_rfc3339(str(due))
+    return Message(str(ids["ten"]), str(ids["evt"]), str(ids["ep"]), attempt, moment)
+
+
+def send(messages: Sequence[Message], *, now: datetime) -> list[Message]:
+    """Sends messages with the delay that each one's `due` asks for, ten a request where delays agree.
+
+    Returns those that the queue did not take; the others are on their way.
+    """
+    unsent: list[Message] = []
+    for (tenant_id, delay), group in _grouped(messages, now).items():
+        for start in range(0, len(group), 10):
+            part = group[start : start + 10]
+            try:
+                aws.send(QUEUE, tenant_id, [m.document() for m in part], delay_seconds=delay)
+            except (aws.Unsent, ClientError, BotoCoreError):
+                # Which of the ten were taken is not told; sent twice is better than not at all.
+                unsent += part
+    return unsent
+
+
+def delay_of(message: Message, *, now: datetime) -> int:
+    """How long the queue holds a message, in whole seconds up to 900, never too short.
+
+    Above a minute it is rounded up to quarter minutes, so that messages whose dues differ by chance share requests.
+    """
+    if message.due is None:
+        return 0
+    delay = sqs_delay(now, message.due)
+    return delay if delay <= 60 else -(-delay // 15) * 15
+
+
+def _grouped(messages: Iterable[Message], now: datetime) -> dict[tuple[str, int], list[Message]]:
+    groups: dict[tuple[str, int], list[Message]] = {}
+    for message in messages:
+        groups.setdefault((message.tenant_id, delay_of(message, now=now)), []).append(message)
+    return groups
