@@ -104,7 +104,7 @@ def deliver(
     for tenant_id, own in _by_tenant(set(due) - set(early)).items():
         _prepare(batch, tenant_id, own, now)
     _post(batch, remaining_seconds, clock, post_seconds)
-    _record(batch, clock())
+    _record(batch, len(batch.records), clock())
     if batch.counts or batch.failed:
         logger.info("deliveries attempted", extra={"results": dict(batch.counts), "to_come_again": len(batch.failed)})
     return batch.failed
@@ -198,8 +198,10 @@ def _post(
                 _attempted(batch, job, rested(now), now)
             else:
                 batch.failed.add(job.message)
-        if len(batch.records) >= _WRITE_AT_ONCE or not group:
-            _record(batch, clock())
+        # Whole requests while there is more to come; all there is when nothing else is coming for a moment.
+        whole = len(batch.records) // _WRITE_AT_ONCE * _WRITE_AT_ONCE
+        if waiting := len(batch.records) if not group else whole:
+            _record(batch, waiting, clock())
 
 
 def _note_endpoint(batch: Batch, job: Job, attempt: Attempt, slow: int, now: datetime) -> None:
@@ -242,9 +244,9 @@ def _settled(delivery: Delivery, settled: Settlement, now: datetime) -> None:
     delivery.updated_at = now
 
 
-def _record(batch: Batch, now: datetime) -> None:
-    """Writes the deliveries, 25 a request, and asks for the next attempts of those that were written."""
-    records, batch.records = batch.records, []
+def _record(batch: Batch, count: int, now: datetime) -> None:
+    """Writes the first deliveries, 25 a request, and asks for the next attempts of those that were written."""
+    records, batch.records = batch.records[:count], batch.records[count:]
     for tenant_id in dict.fromkeys(message.tenant_id for message, _ in records):
         own = [record for record in records if record[0].tenant_id == tenant_id]
         model = batch.tenants[tenant_id].bind(Delivery)
