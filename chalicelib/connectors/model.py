@@ -1,0 +1,179 @@
+"""The items of a tenant's `connector` table: connectors, runs, chunk receipts, quarantined rows, pushes."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from pynamodb.attributes import (
+    Attribute,
+    BinaryAttribute,
+    BooleanAttribute,
+    JSONAttribute,
+    UnicodeAttribute,
+    UTCDateTimeAttribute,
+)
+from pynamodb.constants import NUMBER, STRING
+
+from chalicelib.platform.store import TenantModel
+
+CONNECTORS = "connectors"
+RUN, CHUNK, QUARANTINE, PUSH = "run#", "chunk#", "quarantine#", "push#"
+
+PLANNING, APPLYING = "planning", "applying"
+COMPLETED, REFUSED, DUPLICATE = "completed", "refused", "duplicate"
+"""A run is `planning` until its delta is stored, then `applying`; the other three are where it can end."""
+
+ACCEPTED, APPLIED, PARTLY_APPLIED = "accepted", "applied", "partly_applied"
+"""The states of a push receipt."""
+
+
+class IntegerAttribute(Attribute[int]):
+    """A whole number: a count, a version, bytes, milliseconds."""
+
+    attr_type = NUMBER
+
+    def serialize(self, value: int) -> str:
+        return str(value)
+
+    def deserialize(self, value: str) -> int:
+        return int(value)
+
+
+class DateAttribute(Attribute[date]):
+    """A calendar date, stored as ISO 8601."""
+
+    attr_type = STRING
+
+    def serialize(self, value: date) -> str:
+        return value.isoformat()
+
+    def deserialize(self, value: str) -> date:
+        return date.fromisoformat(value)
+
+
+class Connector(TenantModel):
+    """A source of files (`pk` "connectors", `sk` its id) and what was last applied of it.
+
+    `mapping` is the connector's own copy of the preset's document. `active_run` is the one run that may be at work;
+    `claimed_until` is when a worker that says nothing more counts as dead and another may continue its run (absent
+    once the run waits for its chunks only). The `last_…` attributes change together, when a run is completed.
+    """
+
+    class Meta:
+        table_kind = "connector"
+
+    name = UnicodeAttribute()
+    preset = UnicodeAttribute()
+    mapping = JSONAttribute()
+    mapping_version = IntegerAttribute()
+    active_run = UnicodeAttribute(null=True)
+    claimed_until = UTCDateTimeAttribute(null=True)
+    last_run = UnicodeAttribute(null=True)
+    last_business_date = DateAttribute(null=True)
+    last_sha256 = UnicodeAttribute(null=True)
+    last_snapshot = UnicodeAttribute(null=True)
+    created_at = UTCDateTimeAttribute()
+    version = IntegerAttribute(default=1)
+
+
+class Run(TenantModel):
+    """One file's way through a connector (`pk` the connector, `sk` "run#" and the run's id).
+
+    `attempt` counts the workers that took the run on; only the latest may change it while it is planned. `verdict` is
+    how a run that applies nothing will end; it is stored before the file is moved. `counts` to `ignored_columns` and
+    `timings` (milliseconds by step) are what planning found; `carried` counts accounts whose row is quarantined and
+    that therefore keep what was applied last. `applied` and `requests` (by
+    phase and operation) are summed from the chunks' receipts at the end. `etag` is that of the object which was read.
+    """
+
+    class Meta:
+        table_kind = "connector"
+
+    status = UnicodeAttribute()
+    attempt = IntegerAttribute()
+    object_key = UnicodeAttribute()
+    file_name = UnicodeAttribute()
+    etag = UnicodeAttribute(null=True)
+    business_date = DateAttribute(null=True)
+    mapping_version = IntegerAttribute()
+    sha256 = UnicodeAttribute(null=True)
+    bytes = IntegerAttribute(null=True)
+    verdict = JSONAttribute(null=True)
+    counts = JSONAttribute(null=True)
+    carried = IntegerAttribute(default=0)
+    control_totals = JSONAttribute(null=True)
+    trailer = JSONAttribute(null=True)
+    reasons = JSONAttribute(null=True)
+    warnings = JSONAttribute(null=True)
+    ignored_columns = JSONAttribute(null=True)
+    timings = JSONAttribute(default=dict)
+    chunks = IntegerAttribute(default=0)
+    chunks_done = IntegerAttribute(default=0)
+    rows_applied = IntegerAttribute(default=0)
+    snapshot = UnicodeAttribute(null=True)
+    manifest_sha256 = UnicodeAttribute(null=True)
+    applied = JSONAttribute(null=True)
+    requests = JSONAttribute(default=dict)
+    requests_expected = IntegerAttribute(default=0)
+    reconciled = BooleanAttribute(null=True)
+    discrepancies = JSONAttribute(null=True)
+    started_at = UTCDateTimeAttribute()
+    planned_at = UTCDateTimeAttribute(null=True)
+    finished_at = UTCDateTimeAttribute(null=True)
+
+    @property
+    def id(self) -> str:
+        """The run's id, which sorts by the time it was claimed."""
+        return self.sk.removeprefix(RUN)
+
+
+class ChunkReceipt(TenantModel):
+    """Says that a chunk is applied (`pk` the run, `sk` "chunk#000001"): how many rows, what they did, what it cost."""
+
+    class Meta:
+        table_kind = "connector"
+
+    rows = IntegerAttribute()
+    applied = JSONAttribute()
+    requests = JSONAttribute()
+    requests_expected = IntegerAttribute()
+    applied_at = UTCDateTimeAttribute()
+
+
+class QuarantinedRow(TenantModel):
+    """A row that was not accepted (`pk` the run, `sk` "quarantine#" and its line in ten digits).
+
+    `reasons` names fields and rules and no values; the row itself is in `sealed`.
+    """
+
+    class Meta:
+        table_kind = "connector"
+
+    line = IntegerAttribute()
+    reasons = JSONAttribute()
+    mapping_version = IntegerAttribute()
+    sealed = BinaryAttribute(legacy_encoding=False)
+
+
+class PushReceipt(TenantModel):
+    """Rows that were pushed (`pk` the connector, `sk` "push#" and the receipt's id) and what became of each.
+
+    `sha256` is the digest of the rows, which are kept as the object `object_key`. `outcomes` has an entry a row, in
+    their order, once they were worked through.
+    """
+
+    class Meta:
+        table_kind = "connector"
+
+    status = UnicodeAttribute()
+    sha256 = UnicodeAttribute()
+    object_key = UnicodeAttribute()
+    rows = IntegerAttribute()
+    outcomes = JSONAttribute(null=True)
+    received_at = UTCDateTimeAttribute()
+    finished_at = UTCDateTimeAttribute(null=True)
+
+    @property
+    def id(self) -> str:
+        """The receipt's id."""
+        return self.sk.removeprefix(PUSH)

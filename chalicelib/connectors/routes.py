@@ -1,0 +1,205 @@
+"""Connectors over HTTP: make one, drop files, start runs, read reports and quarantine, push single rows."""
+
+from __future__ import annotations
+
+from chalice.app import Blueprint
+
+from chalicelib.connectors import connectors, drop, push, quarantine, runs
+from chalicelib.connectors.views import (
+    ConnectorDetail,
+    ConnectorView,
+    NewConnector,
+    NewUpload,
+    Push,
+    ReceiptView,
+    RejectedView,
+    ReportView,
+    RunRequested,
+    RunView,
+    UploadView,
+    connector_detail,
+    connector_view,
+    receipt_view,
+    report_view,
+    run_view,
+)
+from chalicelib.identity import authorize
+from chalicelib.platform.clock import utc_now
+from chalicelib.platform.http import Call, Page, endpoint, write_cursor
+from chalicelib.tenancy import open_tenant
+
+blueprint = Blueprint(__name__)
+
+READ, WRITE = "connectors:read", "connectors:write"
+PAGING = {"limit": "How many items a page holds, 1 to 200", "cursor": "Where an earlier page ended"}
+
+
+@endpoint(
+    blueprint,
+    "POST",
+    "/v1/connectors",
+    summary="Make a connector from a preset",
+    body=NewConnector,
+    returns=ConnectorDetail,
+    status=201,
+    scope=WRITE,
+    authorizer=authorize,
+)
+def create_connector(call: Call[NewConnector]) -> ConnectorDetail:
+    tenant = open_tenant(call.tenant_id)
+    made = connectors.create_connector(
+        tenant, call.body.name, call.body.preset, now=utc_now(), key=call.idempotency_key
+    )
+    return connector_detail(made)
+
+
+@endpoint(
+    blueprint,
+    "GET",
+    "/v1/connectors",
+    summary="The tenant's connectors",
+    returns=Page[ConnectorView],
+    scope=READ,
+    authorizer=authorize,
+)
+def list_connectors(call: Call[None]) -> Page[ConnectorView]:
+    found = connectors.all_connectors(open_tenant(call.tenant_id))
+    return Page[ConnectorView](items=[connector_view(connector) for connector in found])
+
+
+@endpoint(
+    blueprint,
+    "GET",
+    "/v1/connectors/{connector_id}",
+    summary="One connector with its mapping",
+    returns=ConnectorDetail,
+    scope=READ,
+    authorizer=authorize,
+)
+def get_connector(call: Call[None], connector_id: str) -> ConnectorDetail:
+    return connector_detail(connectors.find_connector(open_tenant(call.tenant_id), connector_id))
+
+
+@endpoint(
+    blueprint,
+    "POST",
+    "/v1/connectors/{connector_id}/uploads",
+    summary="A URL that takes one file",
+    body=NewUpload,
+    returns=UploadView,
+    status=201,
+    scope=WRITE,
+    authorizer=authorize,
+)
+def create_upload(call: Call[NewUpload], connector_id: str) -> UploadView:
+    tenant = open_tenant(call.tenant_id)
+    mapping = connectors.mapping_of(connectors.find_connector(tenant, connector_id))
+    upload = drop.upload(tenant, connector_id, mapping, call.body.file_name, now=utc_now())
+    return UploadView(url=upload.url, expires_at=upload.expires_at)
+
+
+@endpoint(
+    blueprint,
+    "POST",
+    "/v1/connectors/{connector_id}/runs",
+    summary="Read the waiting files now",
+    returns=RunRequested,
+    status=202,
+    scope=WRITE,
+    authorizer=authorize,
+)
+def request_run(call: Call[None], connector_id: str) -> RunRequested:
+    connector = runs.request_run(open_tenant(call.tenant_id), connector_id)
+    return RunRequested(connector_id=connector.sk, active_run=connector.active_run)
+
+
+@endpoint(
+    blueprint,
+    "GET",
+    "/v1/connectors/{connector_id}/runs",
+    summary="The connector's runs, newest first",
+    returns=Page[RunView],
+    scope=READ,
+    authorizer=authorize,
+    query=PAGING,
+)
+def list_runs(call: Call[None], connector_id: str) -> Page[RunView]:
+    found, after = runs.list_runs(open_tenant(call.tenant_id), connector_id, limit=call.limit, cursor=call.cursor)
+    return Page[RunView](items=[run_view(run) for run in found], cursor=write_cursor(after))
+
+
+@endpoint(
+    blueprint,
+    "GET",
+    "/v1/connectors/{connector_id}/runs/{run_id}",
+    summary="One run",
+    returns=RunView,
+    scope=READ,
+    authorizer=authorize,
+)
+def get_run(call: Call[None], connector_id: str, run_id: str) -> RunView:
+    return run_view(runs.find_run(open_tenant(call.tenant_id), connector_id, run_id))
+
+
+@endpoint(
+    blueprint,
+    "GET",
+    "/v1/connectors/{connector_id}/runs/{run_id}/report",
+    summary="What the run counted, measured and found not to agree",
+    returns=ReportView,
+    scope=READ,
+    authorizer=authorize,
+)
+def get_report(call: Call[None], connector_id: str, run_id: str) -> ReportView:
+    return report_view(runs.find_run(open_tenant(call.tenant_id), connector_id, run_id))
+
+
+@endpoint(
+    blueprint,
+    "GET",
+    "/v1/connectors/{connector_id}/quarantine",
+    summary="Rows that were not accepted, with their reasons",
+    returns=Page[RejectedView],
+    scope=READ,
+    authorizer=authorize,
+    query=PAGING | {"run": "The run whose rows are wanted; the one applied last when not given"},
+)
+def list_quarantine(call: Call[None], connector_id: str) -> Page[RejectedView]:
+    rows, after = quarantine.list_rejected(
+        open_tenant(call.tenant_id), connector_id, call.query.get("run"), limit=call.limit, cursor=call.cursor
+    )
+    views = [
+        RejectedView(line=row.line, reasons=row.reasons, mapping_version=row.mapping_version, raw=row.raw)
+        for row in rows
+    ]
+    return Page[RejectedView](items=views, cursor=write_cursor(after))
+
+
+@endpoint(
+    blueprint,
+    "POST",
+    "/v1/connectors/{connector_id}/push",
+    summary="Push single rows, such as a repayment booked now",
+    body=Push,
+    returns=ReceiptView,
+    status=202,
+    scope=WRITE,
+    authorizer=authorize,
+)
+def push_rows(call: Call[Push], connector_id: str) -> ReceiptView:
+    rows = [row.pushed() for row in call.body.rows]
+    tenant = open_tenant(call.tenant_id)
+    return receipt_view(push.push(tenant, connector_id, rows, now=utc_now(), key=call.idempotency_key))
+
+
+@endpoint(
+    blueprint,
+    "GET",
+    "/v1/connectors/{connector_id}/push/{receipt_id}",
+    summary="What became of pushed rows",
+    returns=ReceiptView,
+    scope=READ,
+    authorizer=authorize,
+)
+def get_push(call: Call[None], connector_id: str, receipt_id: str) -> ReceiptView:
+    return receipt_view(push.find_push(open_tenant(call.tenant_id), connector_id, receipt_id))
