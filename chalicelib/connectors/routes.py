@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chalice.app import Blueprint
 
-from chalicelib.connectors import connectors, drop, push, quarantine, runs
+from chalicelib.connectors import connectors, drop, push, rejected, runs
 from chalicelib.connectors.views import (
     ConnectorDetail,
     ConnectorView,
@@ -165,7 +165,7 @@ def get_report(call: Call[None], connector_id: str, run_id: str) -> ReportView:
     query=PAGING | {"run": "The run whose rows are wanted; the one applied last when not given"},
 )
 def list_quarantine(call: Call[None], connector_id: str) -> Page[RejectedView]:
-    rows, after = quarantine.list_rejected(
+    rows, after = rejected.list_rejected(
         open_tenant(call.tenant_id), connector_id, call.query.get("run"), limit=call.limit, cursor=call.cursor
     )
     views = [
