@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 L = TypeVar("L", bound=Hashable)
 W = TypeVar("W")
 R = TypeVar("R")
+T = TypeVar("T")
 
 THREADS = 16
 """Threads that post. They mostly wait for receivers, so they are many for the processor and few for its memory."""
@@ -35,34 +39,48 @@ def run(
     went wrong instead.
     """
     waiting = {lane: deque(pieces) for lane, pieces in lanes.items() if pieces}
-    under_way: dict[Future[R], tuple[L, W]] = {}
     load: Counter[L] = Counter()
+    ended: SimpleQueue[tuple[L, W, Future[R]]] = SimpleQueue()
     with ThreadPoolExecutor(threads, thread_name_prefix="post") as executor:
-        while waiting or under_way:
+        while waiting or load.total():
             undone: list[tuple[W, R | None]] = []
-            while len(under_way) < threads and (lane := _next_lane(waiting, load, threads)) is not None:
+            while load.total() < threads and (lane := _next_lane(waiting, load, threads)) is not None:
                 piece = waiting[lane].popleft()
                 if not waiting[lane]:
                     del waiting[lane]
                 if may_start(lane):
-                    under_way[executor.submit(work, piece)] = lane, piece
                     load[lane] += 1
+                    done = executor.submit(work, piece)
+                    done.add_done_callback(partial(_report, ended, lane, piece))
                 else:
                     undone.append((piece, None))
             if undone:
                 yield undone
                 continue
             finished: list[tuple[W, R | None]] = []
-            for future in wait(under_way, timeout=TICK_SECONDS, return_when=FIRST_COMPLETED).done:
-                lane, piece = under_way.pop(future)
+            for lane, piece, future in _taken(ended):
                 load[lane] -= 1
                 finished.append((piece, future.result()))
             yield finished
 
 
+def _report(ended: SimpleQueue[tuple[L, W, Future[R]]], lane: L, piece: W, future: Future[R]) -> None:
+    ended.put((lane, piece, future))
+
+
+def _taken(ended: SimpleQueue[T]) -> Iterator[T]:
+    """What has ended: at least one piece unless nothing ends within the tick, and no more waiting after the first."""
+    with suppress(Empty):
+        yield ended.get(timeout=TICK_SECONDS)
+        while True:
+            yield ended.get_nowait()
+
+
 def _next_lane(waiting: Mapping[L, deque[W]], load: Counter[L], threads: int) -> L | None:
     """The lane with the least under way among those that may have more, or None."""
-    several = len(waiting.keys() | {lane for lane, count in load.items() if count}) > 1
+    if not waiting:
+        return None
+    several = len(waiting) > 1 or any(count for lane, count in load.items() if lane not in waiting)
     share = max(1, threads // 4) if several else threads
     free = [lane for lane in waiting if load[lane] < share]
     return min(free, key=lambda lane: load[lane]) if free else None
