@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
+from itertools import chain
 
 from chalicelib.cases.assignment import Assignment, choose
 from chalicelib.cases.batches import Key, item, read_items, write_items
@@ -57,13 +58,16 @@ def apply_rows(tenant: Tenant, rows: Sequence[Row], source: Source, *, now: date
     is to be applied again.
     """
     named = name_rows(tenant.vault, source.connector_id, rows)
-    accounts = [account_item(tenant.bind(Account), tenant.vault, n, source) for n in named]
-    borrowers = {
-        n.borrower_id: borrower_item(tenant.bind(Borrower), tenant.vault, n, source)
-        for n in named
-        if n.row.carries_borrower
-    }
-    write_items(tenant.store, [*accounts, *borrowers.values()])
+    accounts = {n.account_id: n for n in named}
+    borrowers = {n.borrower_id: n for n in named if n.row.carries_borrower}
+    account, borrower, vault = tenant.bind(Account), tenant.bind(Borrower), tenant.vault
+    write_items(
+        tenant.store,
+        chain(
+            (account_item(account, vault, n, source) for n in accounts.values()),
+            (borrower_item(borrower, vault, n, source) for n in borrowers.values()),
+        ),
+    )
     written = Applied(accounts_written=len(accounts), borrowers_written=len(borrowers))
     return written + _Chunk(tenant, source, now).settle(_reports(named, source), _chunk_leaf(tenant, rows, source, now))
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from itertools import islice
 from typing import Any, TypeVar, cast
 
 from chalicelib.platform.errors import Unavailable
@@ -67,21 +70,33 @@ def read_partition(store: Store, pk: str, models: Mapping[str, type[StoredModel]
             return items
 
 
-def write_items(store: Store, items: Sequence[StoredModel], *, pause: Callable[[float], None] = time.sleep) -> None:
-    """Writes whole items without conditions, each over what is stored. Of items with one key the last counts.
+def write_items(store: Store, items: Iterable[StoredModel], *, pause: Callable[[float], None] = time.sleep) -> None:
+    """Writes whole items without conditions, each over what is stored. No two may have one key.
 
-    What was written when it raises stays written; writing the same items again is harmless. Raises Unavailable when
-    DynamoDB keeps putting some off.
+    `items` are best made lazily: while DynamoDB takes one batch, the next one is made and serialised. What was written
+    when it raises stays written; writing the same items again is harmless. Raises Unavailable when DynamoDB keeps
+    putting some off.
     """
-    waiting = [each.serialize() for each in {(i.pk, i.sk): i for i in items}.values()]
-    table = _table(type(each) for each in items)
+    # The context goes along, so that requests sent by the other thread are counted as this one's.
+    context = copy_context()
+    with ThreadPoolExecutor(max_workers=1) as sender:
+        sent: Future[None] | None = None
+        remaining = iter(items)
+        while batch := list(islice(remaining, WRITE_BATCH)):
+            table, requests = _table(type(each) for each in batch), [each.serialize() for each in batch]
+            if sent is not None:
+                sent.result()
+            sent = sender.submit(context.run, _send, store, table, requests, pause)
+        if sent is not None:
+            sent.result()
+
+
+def _send(store: Store, table: str, waiting: list[dict[str, Any]], pause: Callable[[float], None]) -> None:
     put_off = 0
     while waiting:
-        answer = store.connection.batch_write_item(table, put_items=waiting[:WRITE_BATCH])
-        requests = answer.get("UnprocessedItems", {}).get(table, [])
-        left = [request["PutRequest"]["Item"] for request in requests]
-        put_off = _wait(put_off, pause) if left else 0
-        waiting = left + waiting[WRITE_BATCH:]
+        answer = store.connection.batch_write_item(table, put_items=waiting)
+        waiting = [r["PutRequest"]["Item"] for r in answer.get("UnprocessedItems", {}).get(table, [])]
+        put_off = _wait(put_off, pause) if waiting else 0
 
 
 def _table(models: Iterable[type[StoredModel]]) -> str:
