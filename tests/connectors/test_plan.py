@@ -1,0 +1,195 @@
+"""What becomes of a dropped file before anything is applied."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+
+from chalicelib.connectors.connectors import find_connector
+from chalicelib.connectors.rejected import list_rejected
+from chalicelib.connectors.views import report_view, run_view
+from chalicelib.platform.errors import Invalid, NotFound
+from tests.connectors.institution import Institution, Loan, extract, file_name, late
+from tests.connectors.tables import count, events, items
+
+
+@pytest.fixture
+def bank(tenant, now) -> Institution:
+    return Institution(tenant, now)
+
+
+def objects(bank: Institution, *under: str) -> dict[str, dict]:
+    prefix = bank.tenant.object_key(*under)
+    found = bank.tenant.s3.list_objects_v2(Bucket=bank.tenant.bucket, Prefix=prefix).get("Contents", [])
+    return {o["Key"].removeprefix(prefix): o for o in found}
+
+
+def test_a_first_file_is_applied_and_every_row_is_accounted_for(bank):
+    run = bank.deliver("20050430", [Loan(1), late(2), Loan(3)])
+    report = report_view(run)
+    assert run.status == "completed"
+    assert report.counts == {"read": 3, "new": 3, "changed": 0, "unchanged": 0, "removed": 0, "quarantined": 0}
+    assert (report.reconciled, report.discrepancies, report.rows_applied) == (True, [], 3)
+    assert report.trailer.model_dump() == {"rows": 3, "total": "15000", "total_agrees": True, "unreadable_rows": 0}
+    assert [t.model_dump() for t in report.control_totals] == [
+        {"currency": "CNY", "rows": 3, "balance": 1_500_000, "overdue_amount": 100_000}
+    ]
+    assert report.applied["cases_opened"] == 1
+    assert count(bank.tenant, "cases", "account") == 3
+    connector = find_connector(bank.tenant, bank.connector_id)
+    assert (connector.active_run, connector.last_run, str(connector.last_business_date)) == (None, run.id, "2005-04-30")
+
+
+def test_only_what_changed_reaches_the_chunks(bank):
+    bank.deliver("20050430", [Loan(n) for n in range(1, 41)])
+    run = bank.deliver("20050531", [Loan(n, balance="6000" if n == 7 else "5000") for n in range(1, 41)])
+    report = report_view(run)
+    assert (report.counts["changed"], report.counts["unchanged"], report.chunks) == (1, 39, 1)
+    [stored] = [k for k in objects(bank, "runs", run.id) if "chunks/" in k]
+    body = bank.tenant.s3.get_object(Bucket=bank.tenant.bucket, Key=bank.tenant.object_key("runs", run.id) + stored)[
+        "Body"
+    ]
+    [row] = [json.loads(line) for line in gzip.decompress(body.read()).splitlines()]
+    assert (row["op"], row["line"], row["account"]["balance"]) == ("changed", 8, 600_000)
+
+
+def test_everything_written_lies_under_the_tenants_own_key(bank):
+    run = bank.deliver("20050430", [late(1), Loan(2)])
+    places = [*objects(bank, "runs", run.id), *objects(bank, "drop", bank.connector_id, "applied")]
+    assert len(places) == 4, "snapshot, manifest, one chunk, the file itself"
+    for under in (("runs", run.id), ("drop", bank.connector_id, "applied")):
+        for name in objects(bank, *under):
+            key = bank.tenant.object_key(*under) + name
+            head = bank.tenant.s3.head_object(Bucket=bank.tenant.bucket, Key=key)
+            assert head["ServerSideEncryption"] == "aws:kms"
+            assert head["SSEKMSKeyId"] == bank.tenant.key_arn
+
+
+def test_a_file_delivered_twice_changes_nothing(bank):
+    bank.deliver("20050430", [late(1), Loan(2)])
+    before = items(bank.tenant, "cases"), items(bank.tenant, "feed")
+    run = bank.deliver("20050430", [late(1), Loan(2)])
+    assert run.status == "duplicate"
+    assert (items(bank.tenant, "cases"), items(bank.tenant, "feed")) == before
+    assert not objects(bank, "drop", bank.connector_id, "incoming")
+    assert find_connector(bank.tenant, bank.connector_id).active_run is None
+
+
+def test_a_file_without_changes_ends_at_once(bank):
+    bank.deliver("20050430", [late(1), Loan(2)])
+    run = bank.deliver("20050531", [late(1), Loan(2)])
+    assert (run.status, run.chunks, run.reconciled) == ("completed", 0, True)
+    assert str(find_connector(bank.tenant, bank.connector_id).last_business_date) == "2005-05-31"
+
+
+REFUSALS = {
+    "older_than_applied": ("20050331", extract([Loan(1)])),
+    "same_business_date": ("20050430", extract([Loan(1), Loan(9)])),
+    "wrong_encoding": ("20050531", extract([Loan(1)]) + b"\x80\xff\n"),
+    "missing_column": ("20050531", extract([Loan(1)]).replace("逾期金额".encode("gb18030"), b"x")),
+    "trailer_count": ("20050531", extract([Loan(1), Loan(2)], count=3)),
+    "missing_trailer": ("20050531", extract([Loan(1)]).rsplit(b"TRL", 1)[0]),
+    "shrunk": ("20050531", extract([Loan(1)])),
+    "empty_file": ("20050531", b""),
+}
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+def test_a_refused_file_applies_nothing_and_frees_the_connector(bank, code):
+    bank.deliver("20050430", [late(1), Loan(2), Loan(3)])
+    cases, connector = items(bank.tenant, "cases"), find_connector(bank.tenant, bank.connector_id)
+    day, content = REFUSALS[code]
+    bank.drop(day, content)
+    run = bank.run()
+    view = run_view(run)
+    assert (view.status, view.refusal and view.refusal.code) == ("refused", code)
+    assert view.refusal.reason
+    assert items(bank.tenant, "cases") == cases
+    after = find_connector(bank.tenant, bank.connector_id)
+    assert (after.active_run, after.last_run) == (None, connector.last_run)
+    assert list(objects(bank, "drop", bank.connector_id, "refused")) == [f"/{run.id}/{file_name(day)}"]
+    [failed] = [e for e in events(bank.tenant) if e["type"] == "connector.run_failed"]
+    assert failed["data"] == {"connector_id": bank.connector_id, "run_id": run.id, "reason": code}
+
+
+def test_a_file_with_a_name_nobody_expects_is_refused_and_others_go_on(bank):
+    key = bank.tenant.object_key("drop", bank.connector_id, "incoming", "notes.docx")
+    bank.tenant.s3.put_object(Bucket=bank.tenant.bucket, Key=key, Body=b"?")
+    bank.drop("20050430", extract([late(1)]))
+    bank.run()
+    assert [(r.file_name, r.status) for r in bank.runs()] == [
+        (file_name("20050430"), "completed"),
+        ("notes.docx", "refused"),
+    ]
+
+
+def test_files_that_wait_are_applied_one_after_another_from_one_request(bank):
+    bank.drop("20050531", extract([late(1, due="20050301"), Loan(2)]))
+    bank.drop("20050430", extract([late(1), Loan(2)]))
+    bank.drop("20050630", extract([Loan(1), Loan(2)]))
+    bank.run()
+    assert [(str(r.business_date), r.status) for r in bank.runs()] == [
+        ("2005-06-30", "completed"),
+        ("2005-05-31", "completed"),
+        ("2005-04-30", "completed"),
+    ]
+
+
+def test_rows_that_are_not_accepted_are_shown_page_by_page_with_reasons(bank):
+    bank.deliver("20050430", [Loan(n) for n in range(1, 201)])
+    broken = [n for n in range(1, 201) if n % 25 == 0]
+    run = bank.deliver("20050531", [Loan(n, balance="-" if n in broken else "5000") for n in range(1, 201)])
+    assert (run.status, run.counts["quarantined"], run.reconciled) == ("completed", 8, True)
+    seen, cursor = [], None
+    while True:
+        rows, cursor = list_rejected(bank.tenant, bank.connector_id, None, limit=3, cursor=cursor)
+        seen += rows
+        assert len(rows) <= 3
+        if cursor is None:
+            break
+    assert [row.line for row in seen] == [n + 1 for n in broken]
+    assert all(reason["field"] == "account.balance" for row in seen for reason in row.reasons)
+    assert all("张伟" in row.raw for row in seen)
+    # As stored, the row's text is sealed and no reason quotes it.
+    stored = str([i for i in items(bank.tenant, "connector") if i["sk"]["S"].startswith("quarantine#")])
+    assert "张伟" not in stored and "5000" not in stored
+
+
+def test_a_file_refused_for_too_many_bad_rows_still_shows_them(bank):
+    bank.deliver("20050430", [Loan(n) for n in range(1, 21)])
+    run = bank.deliver("20050531", [Loan(n, balance="-" if n > 10 else "5000") for n in range(1, 21)])
+    assert run_view(run).refusal.code == "too_many_quarantined"
+    rows, _ = list_rejected(bank.tenant, bank.connector_id, run.id, limit=50, cursor=None)
+    assert [row.line for row in rows] == list(range(12, 22))
+
+
+def test_quarantine_is_shown_for_the_connectors_own_runs_only(bank, other_tenant, now):
+    run = bank.deliver("20050430", [Loan(1)])
+    stranger = Institution(bank.tenant, now)
+    for connector_id, tenant in ((stranger.connector_id, bank.tenant), (bank.connector_id, other_tenant)):
+        with pytest.raises(NotFound):
+            list_rejected(tenant, connector_id, run.id, limit=10, cursor=None)
+    with pytest.raises(Invalid):
+        list_rejected(bank.tenant, bank.connector_id, run.id, limit=10, cursor={"after": "push#x"})
+
+
+def test_a_file_that_was_replaced_while_its_run_was_at_work_waits_for_a_run_of_its_own(bank):
+    bank.drop("20050430", extract([Loan(1), Loan(2)]))
+    [(message, done)] = list(_after_request(bank))
+    bank.handle(message)
+    done()
+    bank.drop("20050430", extract([Loan(1), Loan(3)]))
+    bank.work()
+    assert [(r.status, run_view(r).refusal and run_view(r).refusal.code) for r in bank.runs()] == [
+        ("refused", "same_business_date"),
+        ("completed", None),
+    ]
+
+
+def _after_request(bank: Institution):
+    from chalicelib.connectors.runs import request_run
+
+    request_run(bank.tenant, bank.connector_id)
+    return bank.messages("sync")
