@@ -1,5 +1,6 @@
 """Rows that are not accepted: kept as they were delivered, each with its reasons, none of which quotes a value."""
 
+# ruff: noqa: S608 - SQL is what this module makes; all text of users enters it through `expressions.literal`.
 from __future__ import annotations
 
 import json
@@ -10,7 +11,7 @@ from typing import Literal
 import duckdb
 
 from chalicelib.connectors.compile import Program, Reason
-from chalicelib.connectors.expressions import columns_of_line, filled_lines, literal
+from chalicelib.connectors.expressions import columns_of_line, literal
 from chalicelib.connectors.formats import BLANKS
 from chalicelib.connectors.quoting import INNER_LINE_END
 
@@ -24,7 +25,7 @@ class ReasonCount:
 
 
 def mark_duplicates(con: duckdb.DuckDBPyConnection, program: Program) -> None:
-    """Make the view `staged` of the view `rows_read`, with a reason against each row whose key is met twice.
+    """Make the view `fresh` of the view `rows_read`, with a reason against each row whose key is met twice.
 
     None of the rows of such a key can be trusted, not even where the other one is broken.
     """
@@ -39,25 +40,23 @@ def mark_duplicates(con: duckdb.DuckDBPyConnection, program: Program) -> None:
             f"ELSE list_append(coalesce(reasons, []), {program.duplicate}::UTINYINT) END AS reasons) "
             "FROM rows_read r LEFT JOIN duplicate_keys d ON r.account_key = d.account_key"
         )
-    con.execute(f"CREATE OR REPLACE TEMP VIEW staged AS {rows}")
+    con.execute(f"CREATE OR REPLACE TEMP VIEW fresh AS {rows}")
 
 
 def write(con: duckdb.DuckDBPyConnection, program: Program, fresh_lines: str, path: Path) -> None:
-    """Write the staged rows that have reasons to a Parquet file: line, raw, key, reasons as JSON, in file order.
+    """Write the rows that have reasons to a Parquet file: line, raw, key, reasons as JSON, in file order.
 
     Leaves the table `quarantined_keys`: what may be the key of a quarantined row, which is its key where that could be
     read, and every column of its line, since in a broken line the key may have moved.
     """
     con.execute(
         "CREATE OR REPLACE TEMP TABLE bad AS "
-        "SELECT line, account_key AS key, reasons, is_known FROM staged WHERE reasons IS NOT NULL"
+        "SELECT line, account_key AS key, reasons FROM fresh WHERE reasons IS NOT NULL"
     )
-    known = con.execute("SELECT 1 FROM bad WHERE is_known LIMIT 1").fetchall()
-    lines = filled_lines(program.text) if known else fresh_lines
     con.execute(
         "CREATE OR REPLACE TEMP TABLE quarantined AS "
         f"SELECT l.line, l.raw, key, {columns_of_line(program.text.format)} AS columns, reasons "
-        f"FROM {lines} l JOIN bad ON l.line = bad.line"
+        f"FROM {fresh_lines} l JOIN bad ON l.line = bad.line"
     )
     con.execute(
         "CREATE OR REPLACE TEMP TABLE quarantined_keys AS SELECT DISTINCT key FROM ("
@@ -75,9 +74,9 @@ def write(con: duckdb.DuckDBPyConnection, program: Program, fresh_lines: str, pa
 def counts(
     con: duckdb.DuckDBPyConnection, program: Program, kind: Literal["reasons", "warnings"]
 ) -> tuple[ReasonCount, ...]:
-    """How many staged rows each reason, or each warning, stands against; the most frequent first."""
+    """How many rows each reason, or each warning, stands against; the most frequent first."""
     found = con.execute(
-        f"SELECT n, count(*) FROM (SELECT unnest({kind}) AS n FROM staged WHERE {kind} IS NOT NULL) "
+        f"SELECT n, count(*) FROM (SELECT unnest({kind}) AS n FROM fresh WHERE {kind} IS NOT NULL) "
         "GROUP BY n ORDER BY count(*) DESC, n"
     ).fetchall()
     return tuple(ReasonCount(program.reasons[number], rows) for number, rows in found)

@@ -41,7 +41,8 @@ def exponent_of(currency: str) -> int:
 def to_minor(amount: str | Decimal, currency: str) -> int:
     """The amount (major units, as text or Decimal) in minor units of the currency, exactly.
 
-    Raises `Invalid` where it is not a finite decimal number, is beyond 10^40 or has more decimals than the currency: nothing is rounded.
+    Raises `Invalid` where it is not a finite decimal number, is beyond 10^40 or has more decimals than the currency:
+    nothing is rounded.
     """
     exponent = exponent_of(currency)
     try:

@@ -1,0 +1,43 @@
+"""What can be wrong with a file or a mapping, as errors a person can act on."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from chalicelib.platform.errors import Invalid
+
+
+class FileRefused(Invalid):
+    """The whole file is refused and nothing of it is applied.
+
+    `code` is stable and one of: `empty_file`, `wrong_encoding`, `nul_byte`, `line_too_long`, `missing_column`,
+    `duplicate_column`, `missing_trailer`, `unreadable_trailer`, `trailer_count`, `trailer_total`,
+    `too_many_quarantined`, `shrunk`. `line` counts from 1 (the heading line), `byte` is the offset from the start
+    of the file as delivered; both where the fault has a place. The sentence never quotes a row.
+    """
+
+    type: ClassVar[str] = "file-refused"
+    title: ClassVar[str] = "The file is refused as a whole"
+
+    def __init__(
+        self, code: str, sentence: str, *, line: int | None = None, byte: int | None = None, **extra: Any
+    ) -> None:
+        place = {name: value for name, value in (("line", line), ("byte", byte)) if value is not None}
+        super().__init__(sentence, code=code, **place, **extra)
+        self.code = code
+        self.line = line
+        self.byte = byte
+
+
+class MappingInvalid(Invalid):
+    """A mapping document that does not say what it must; `problems` lists each with its JSON pointer."""
+
+    type: ClassVar[str] = "mapping-invalid"
+    title: ClassVar[str] = "The mapping is not valid"
+
+
+class UnknownPreset(Invalid):
+    """No preset of that name is shipped; the sentence lists those that are."""
+
+    type: ClassVar[str] = "unknown-preset"
+    title: ClassVar[str] = "No such preset"

@@ -1,0 +1,61 @@
+"""Lines that the last file held too: told apart by their digests, so that work is proportional to what changed.
+
+A known line means what it meant (the caller sees to that), so its account's row in the view `previous` stands for it.
+Afterwards the connection has the view `known` (rows of `previous` whose line is in the file), the table `unseen` (the
+others), and in `lines.parquet` the text of every line that is not known.
+"""
+
+# ruff: noqa: S608 - SQL is what this module makes; all text of users enters it through `expressions.literal`.
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+from chalicelib.connectors.expressions import filled_lines, line_digests, literal, named
+from chalicelib.connectors.formats import TextFile
+from chalicelib.connectors.snapshot import COLUMNS, PARQUET
+
+
+def set_known_aside(con: duckdb.DuckDBPyConnection, text: TextFile, out: Path, may_know: str) -> str:
+    """Write `lines.parquet` below `out`; gives the relation (`line`, `raw`) of the lines that are not known.
+
+    `may_know` is the condition on rows of `previous` under which their lines may be known.
+    """
+    path = literal(str(out / "lines.parquet"))
+    con.execute(
+        "COPY (SELECT d.line, CASE WHEN k.line_digest IS NULL THEN d.raw END AS raw, k.line_digest "
+        f"FROM (SELECT line, raw, {named(line_digests('raw'))} FROM {filled_lines(text)}) d "
+        f"LEFT JOIN (SELECT line_digest, line_check FROM previous WHERE line_digest IS NOT NULL AND {may_know}) k "
+        f"ON k.line_digest = d.line_digest AND k.line_check = d.line_check) TO {path} ({PARQUET})"
+    )
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE unseen AS SELECT p.* FROM previous p "
+        f"ANTI JOIN (SELECT line_digest FROM read_parquet({path}) WHERE raw IS NULL) k ON k.line_digest = p.line_digest"
+    )
+    con.execute(
+        f"CREATE OR REPLACE TEMP VIEW known AS SELECT {', '.join(COLUMNS)} FROM previous "
+        "WHERE place NOT IN (SELECT place FROM unseen)"
+    )
+    return f"(SELECT line, raw FROM read_parquet({path}) WHERE raw IS NOT NULL)"
+
+
+def find_doubted(con: duckdb.DuckDBPyConnection, out: Path) -> bool:
+    """Whether a known line may stand beside another one of the same key; the table `doubted` then has those keys.
+
+    Such lines have to be looked at like any other, so that all rows of the key meet in one place.
+    """
+    path = literal(str(out / "lines.parquet"))
+    lines, accounts = con.execute(
+        f"SELECT (SELECT count(*) FROM read_parquet({path}) WHERE raw IS NULL), (SELECT count(*) FROM known)"
+    ).fetchall()[0]
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE doubted AS SELECT account_key FROM known "
+        "WHERE account_key IN (SELECT account_key FROM rows_read WHERE account_key IS NOT NULL)"
+    )
+    if lines != accounts:
+        con.execute(
+            "INSERT INTO doubted SELECT account_key FROM known WHERE line_digest IN (SELECT line_digest "
+            f"FROM read_parquet({path}) WHERE raw IS NULL GROUP BY line_digest HAVING count(*) > 1)"
+        )
+    return bool(con.execute("SELECT 1 FROM doubted LIMIT 1").fetchall())

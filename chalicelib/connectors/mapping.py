@@ -1,0 +1,322 @@
+"""The mapping document: what a business system's file looks like and what each of its columns means.
+
+A mapping is data, written in TOML or sent as JSON, validated strictly (an unknown member is an error). It names the
+file (`source`), its form (`format`), the fields of the canonical record and the column each comes from (`fields`), and
+what must hold between fields (`checks`). `compile` turns it into SQL; nothing here reads a row.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+
+from chalicelib.connectors.errors import MappingInvalid, UnknownPreset
+from chalicelib.platform.money import EXPONENTS
+
+PRESETS = Path(__file__).parents[2] / "tenants" / "presets"
+
+MoneyTarget = Literal["account.credit_limit", "account.balance", "account.overdue_amount", "account.last_paid_amount"]
+"""Stored as whole minor units of the account's currency (BIGINT)."""
+DateTarget = Literal["account.oldest_due_date"]
+TextTarget = Literal[
+    "account.key", "account.number", "account.product", "account.branch",
+    "borrower.key", "borrower.name", "borrower.id_number", "borrower.phone", "borrower.address",
+]  # fmt: skip
+CurrencyTarget = Literal["account.currency"]
+Target = Literal[TextTarget, CurrencyTarget, MoneyTarget, DateTarget]
+
+TARGETS: tuple[Target, ...] = (
+    "account.key", "account.number", "account.product", "account.branch", "account.currency",
+    "account.credit_limit", "account.balance", "account.overdue_amount", "account.last_paid_amount",
+    "account.oldest_due_date",
+    "borrower.key", "borrower.name", "borrower.id_number", "borrower.phone", "borrower.address",
+)  # fmt: skip
+"""The canonical record, in the order in which it is stored and digested."""
+MONEY_TARGETS: tuple[MoneyTarget, ...] = get_args(MoneyTarget)
+MUST_BE_MAPPED: tuple[Target, ...] = ("account.key", "borrower.key", "account.overdue_amount")
+
+Heading = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Title(_Strict):
+    """What people call the preset, in the languages of the console."""
+
+    en: str
+    zh: str
+
+
+class ObjectStoreSource(_Strict):
+    """Files dropped into an object store. `file_pattern` must match the whole name (without folders)."""
+
+    kind: Literal["object-store"]
+    file_pattern: str
+
+    @field_validator("file_pattern")
+    @classmethod
+    def _names_the_business_date(cls, pattern: str) -> str:
+        try:
+            compiled = re.compile(pattern)
+        except re.error as problem:
+            raise ValueError(f"is not a regular expression: {problem}") from None
+        if "business_date" not in compiled.groupindex:
+            raise ValueError(r"must hold the group (?P<business_date>\d{8}): the day, YYYYMMDD, that the file is of")
+        return pattern
+
+    def business_date(self, file_name: str) -> date | None:
+        """The business date in a file's name (its last path segment), or None where the file is not one of ours."""
+        match = re.fullmatch(self.file_pattern, file_name.rsplit("/", 1)[-1])
+        digits = match["business_date"] if match else None
+        if digits is None or not re.fullmatch("[0-9]{8}", digits):
+            return None
+        try:
+            return date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
+        except ValueError:
+            return None
+
+
+class Trailer(_Strict):
+    """The last line: its first column is `prefix`; `count` and `total` are the positions of the number of rows and of
+    the sum of `total_field`, in its unit, over all rows that have every column (the prefix is at position 0)."""
+
+    prefix: str = Field(min_length=1, max_length=50)
+    count: int = Field(ge=1, le=100)
+    total: int | None = Field(default=None, ge=1, le=100)
+    total_field: MoneyTarget | None = None
+
+    @model_validator(mode="after")
+    def _total_has_its_field(self) -> Self:
+        if (self.total is None) != (self.total_field is None):
+            raise ValueError("total and total_field are given together or not at all")
+        return self
+
+
+Encoding = Literal["utf-8", "gb18030", "gbk"]
+
+
+class DelimitedFormat(_Strict):
+    """Lines of columns with headings on the first line.
+
+    `delimiter` is one to four characters. `quote` allows columns in quotes (with the delimiter and line ends inside);
+    a quote inside is doubled, or preceded by `escape` where that is given. `max_line_bytes` bounds a line (with quotes,
+    a record) as delivered.
+    """
+
+    kind: Literal["delimited"]
+    encoding: Encoding
+    delimiter: str = Field(min_length=1, max_length=4, pattern=r"^[^\x00-\x08\x0a-\x1f \u3000]+$")
+    header: Literal[True] = True
+    quote: str | None = Field(default=None, pattern=r"^[\x21-\x7e]$")
+    escape: str | None = Field(default=None, pattern=r"^[\x21-\x7e]$")
+    max_line_bytes: int = Field(default=1 << 20, ge=100, le=16 << 20)
+    trailer: Trailer | None = None
+
+    @model_validator(mode="after")
+    def _marks_differ(self) -> Self:
+        if self.escape is not None and self.quote is None:
+            raise ValueError("escape has a meaning only beside quote")
+        if any(mark is not None and mark in self.delimiter for mark in (self.quote, self.escape)):
+            raise ValueError("quote and escape must not stand in the delimiter")
+        return self
+
+
+class _Field(_Strict):
+    """`required`: the column must be in the file. `empty`: what a blank value does to its row. `severity`: whether a
+    value that is not accepted rejects the row, or is left out (null) and counted as a warning."""
+
+    source: Heading
+    required: bool = True
+    trim: bool = True
+    full_width_to_half: bool = False
+    empty: Literal["null", "reject"] = "null"
+    severity: Literal["reject", "warn"] = "reject"
+
+
+class TextField(_Field):
+    """Text as it stands. `pattern` (RE2) must match the whole value; `max_length` counts characters."""
+
+    type: Literal["text"]
+    target: TextTarget
+    pattern: str | None = None
+    max_length: int = Field(default=500, ge=1, le=10_000)
+
+
+class MoneyField(_Field):
+    """An amount: `-?digits[.digits]`, in major units (or whole minor units). No rounding: more decimals than the
+    currency has is a reason. `min` and `max` are in major units, inclusive."""
+
+    type: Literal["money"]
+    target: MoneyTarget
+    thousands_separator: Literal[","] | None = None
+    unit: Literal["major", "minor"] = "major"
+    min: Decimal | None = Field(default=None, allow_inf_nan=False, max_digits=18)
+    max: Decimal | None = Field(default=None, allow_inf_nan=False, max_digits=18)
+
+
+class DateField(_Field):
+    """A day. `date_format` holds %Y, %m and %d once each, with nothing but - / . or nothing between."""
+
+    type: Literal["date"]
+    target: DateTarget
+    date_format: str = "%Y%m%d"
+
+    @field_validator("date_format")
+    @classmethod
+    def _is_a_plain_date(cls, value: str) -> str:
+        parts = re.fullmatch(r"%([Ymd])([-/.]?)%([Ymd])([-/.]?)%([Ymd])", value)
+        if not parts or {parts[1], parts[3], parts[5]} != {"Y", "m", "d"}:
+            raise ValueError("must hold %Y, %m and %d once each, with only - / . between, such as %Y%m%d or %d/%m/%Y")
+        return value
+
+
+class CurrencyField(_Field):
+    """An ISO 4217 code, or another word for one (`codes = {"156" = "CNY"}`)."""
+
+    type: Literal["currency"]
+    target: CurrencyTarget
+    codes: dict[Heading, str] | None = None
+
+    @field_validator("codes")
+    @classmethod
+    def _are_currencies(cls, codes: dict[str, str] | None) -> dict[str, str] | None:
+        unknown = sorted(set((codes or {}).values()) - EXPONENTS.keys())
+        if unknown:
+            raise ValueError(f"are not currency codes of ISO 4217: {', '.join(unknown)}")
+        return codes
+
+
+class CodeField(_Field):
+    """One of the keys of `codes`, stored as what it stands for."""
+
+    type: Literal["code"]
+    target: TextTarget
+    codes: dict[Heading, str] = Field(min_length=1, max_length=1000)
+
+
+FieldMapping = Annotated[TextField | MoneyField | DateField | CurrencyField | CodeField, Field(discriminator="type")]
+
+
+class RequiredTogether(_Strict):
+    """Where `when` has a value (an amount: more than zero), each of `requires` must have one too."""
+
+    kind: Literal["required_together"]
+    when: Target
+    requires: list[Target] = Field(min_length=1)
+
+
+class NotAfterBusinessDate(_Strict):
+    """None of the dates lies after the file's business date."""
+
+    kind: Literal["not_after_business_date"]
+    fields: list[DateTarget] = Field(min_length=1)
+
+
+Check = Annotated[RequiredTogether | NotAfterBusinessDate, Field(discriminator="kind")]
+
+
+class Mapping(_Strict):
+    """A whole mapping document. `currency` stands in where the file has no column for it."""
+
+    preset: Name
+    version: int = Field(ge=1)
+    title: Title
+    source: ObjectStoreSource
+    format: DelimitedFormat
+    fields: list[FieldMapping]
+    checks: list[Check] = []
+    currency: str | None = None
+    max_quarantine_share: Share = 0.05
+    max_removed_share: Share = 0.20
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        targets = [field.target for field in self.fields]
+        twice = sorted({target for target in targets if targets.count(target) > 1})
+        if twice:
+            raise ValueError(f"fields fill the same target twice: {', '.join(twice)}")
+        missing = [target for target in MUST_BE_MAPPED if target not in targets]
+        if missing:
+            raise ValueError(f"fields leave out: {', '.join(missing)}")
+        if ("account.currency" in targets) == (self.currency is not None):
+            raise ValueError("either a field fills account.currency or currency names one for all rows")
+        if self.currency is not None and self.currency not in EXPONENTS:
+            raise ValueError(f"currency {self.currency!r} is not a code of ISO 4217")
+        return self
+
+    @model_validator(mode="after")
+    def _keys_cannot_be_missing(self) -> Self:
+        for field in self.fields:
+            if field.target in ("account.key", "borrower.key") and (
+                field.empty != "reject" or field.severity != "reject" or not field.required
+            ):
+                raise ValueError(f'{field.target} must have required = true, empty = "reject", severity = "reject"')
+            if field.target == "account.currency" and (field.empty, field.severity) != ("reject", "reject"):
+                raise ValueError('account.currency must have empty = "reject" and severity = "reject"')
+        return self
+
+    @model_validator(mode="after")
+    def _checks_name_mapped_fields(self) -> Self:
+        mapped = {field.target for field in self.fields}
+        named: set[Target] = set()
+        for check in self.checks:
+            named |= {check.when, *check.requires} if isinstance(check, RequiredTogether) else set(check.fields)
+        if self.format.trailer and self.format.trailer.total_field:
+            named.add(self.format.trailer.total_field)
+        if named - mapped:
+            raise ValueError(f"checks or trailer name fields that are not mapped: {', '.join(sorted(named - mapped))}")
+        return self
+
+    def headings(self, *, required: bool = False) -> list[str]:
+        """The headings that the fields read, each once, in the document's order; only the required ones if asked."""
+        return list(dict.fromkeys(field.source for field in self.fields if field.required or not required))
+
+
+def from_dict(document: object) -> Mapping:
+    """The mapping in a document already parsed; raises `MappingInvalid` naming every problem and its place."""
+    try:
+        return Mapping.model_validate(document)
+    except ValidationError as invalid:
+        problems = [
+            {"pointer": "".join(f"/{part}" for part in error["loc"]), "problem": error["msg"]}
+            for error in invalid.errors(include_input=False, include_url=False, include_context=False)
+        ]
+    first = problems[0]
+    raise MappingInvalid(
+        f"{first['pointer'] or 'The document'}: {first['problem']}"
+        + (f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""),
+        pointer=first["pointer"],
+        problems=problems,
+    )
+
+
+def from_toml(text: str) -> Mapping:
+    """The mapping in a TOML document; raises `MappingInvalid` where it is not TOML or not a mapping."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as problem:
+        raise MappingInvalid(f"The document is not TOML: {problem}") from None
+    return from_dict(document)
+
+
+def preset_names(root: Path = PRESETS) -> list[str]:
+    """The names of the presets shipped under `root`, sorted."""
+    return sorted(path.stem for path in root.glob("*.toml"))
+
+
+def load_preset(name: str, root: Path = PRESETS) -> Mapping:
+    """The shipped preset of that name; raises `UnknownPreset` listing those there are."""
+    known = preset_names(root)
+    if name not in known:
+        raise UnknownPreset(f"There is no preset {name!r}; the presets are {', '.join(known)}", presets=known)
+    return from_toml((root / f"{name}.toml").read_text(encoding="utf-8"))
