@@ -20,7 +20,10 @@ from chalicelib.platform import aws
 from chalicelib.platform.tenant import Tenant
 
 PRESET = "cn-core-banking-delimited"
-HEADINGS = "账号||客户号||客户姓名||证件号码||手机号码||联系地址||产品代码||机构号||币种||授信额度||当前余额||逾期金额||最早逾期日||上期还款额"
+HEADINGS = (
+    "账号||客户号||客户姓名||证件号码||手机号码||联系地址||产品代码||机构号||币种||"
+    "授信额度||当前余额||逾期金额||最早逾期日||上期还款额"
+)
 
 
 @dataclass(frozen=True)

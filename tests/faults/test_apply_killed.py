@@ -6,7 +6,7 @@ import contextlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -27,6 +27,32 @@ SECOND = (
     + [Loan(21), Loan(22), late(23, due="20050201"), late(24)]
     + [late(26)]
 )
+Files = Sequence[tuple[str, bytes]]
+"""Business days and what is delivered for them."""
+
+SCENARIOS: dict[str, tuple[Files, dict[str, int]]] = {
+    "a file with every kind of row": (
+        [("20050531", extract(SECOND))],
+        {
+            "case.opened": 6,
+            "case.assigned": 6,
+            "case.updated": 1,
+            "case.closed": 4,
+            "connector.run_completed": 2,
+        },
+    ),
+    "a duplicate, a refused file and one without changes": (
+        [
+            ("20050430", extract(FIRST)),
+            ("20050531", extract(SECOND, count=7)),
+            ("20050630", extract(FIRST)),
+        ],
+        {"case.closed": 1, "connector.run_completed": 2, "connector.run_failed": 1},
+    ),
+}
+"""What is delivered, and how many events of each type there are in the end."""
+ALWAYS = {"case.opened": 5, "case.assigned": 5, "payment.received": 1}
+
 REPAYMENT = push.PushedRow(late(24).key, "R1", 100_000, "CNY", date(2005, 6, 2))
 
 # Times, measurements, what is sealed anew with every writing, digests over times, and what depends on other banks'.
@@ -94,11 +120,15 @@ def _taken(bank: Institution) -> list[dict[str, Any]]:
     return messages
 
 
-def interrupted(tenant: Tenant, now: datetime, saboteur: _Saboteur, monkeypatch: pytest.MonkeyPatch) -> Institution:
-    """An institution whose second file, and a repayment pushed beside it, were worked on under sabotage."""
+def interrupted(
+    tenant: Tenant, now: datetime, files: Files, saboteur: _Saboteur, monkeypatch: pytest.MonkeyPatch
+) -> Institution:
+    """An institution with a first file applied, whose next files, and a repayment pushed beside them, were worked on
+    under sabotage."""
     bank = Institution(tenant, now)
     bank.deliver("20050430", FIRST)
-    bank.drop("20050531", extract(SECOND))
+    for day, content in files:
+        bank.drop(day, content)
     push.push(tenant, bank.connector_id, [REPAYMENT], now=bank.clock)
     watch.wake_tenant(tenant, now=bank.clock)
     with monkeypatch.context() as patch:
@@ -135,26 +165,17 @@ class _State:
         return re.sub("leaf#[0-9a-f]{2}", "leaf#", text)
 
 
-def test_killed_after_any_request_and_run_again_it_ends_in_the_same_state(tenant, now, monkeypatch):
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_killed_after_any_request_and_run_again_it_ends_in_the_same_state(tenant, now, monkeypatch, scenario):
+    files, happened = SCENARIOS[scenario]
     saboteur = _Saboteur(None)
-    banks = {"unbroken": interrupted(tenant, now, saboteur, monkeypatch)}
-    at = 0
-    while at == 0 or saboteur.requests >= at:
-        at += 1
-        saboteur = _Saboteur(at)
-        banks[f"killed after request {at}"] = interrupted(tenant, now, saboteur, monkeypatch)
+    banks = {"unbroken": interrupted(tenant, now, files, saboteur, monkeypatch)}
+    for at in range(1, saboteur.requests + 1):
+        banks[f"killed after request {at}"] = interrupted(tenant, now, files, _Saboteur(at), monkeypatch)
     stored = {kind: items(tenant, kind) for kind in KINDS}
     states = {name: _State(bank, stored).rows for name, bank in banks.items()}
     expected = states.pop("unbroken")
-    assert at > 40
-    assert _event_types(expected["feed"]) == {
-        "case.opened": 6,
-        "case.assigned": 6,
-        "case.updated": 1,
-        "case.closed": 4,
-        "payment.received": 1,
-        "connector.run_completed": 2,
-    }
+    assert _event_types(expected["feed"]) == ALWAYS | happened
     for name, state in states.items():
         for kind in KINDS:
             assert state[kind] == expected[kind], f"{name}: {kind} is different"
