@@ -48,7 +48,6 @@ class Deployment:
             "PublicUrl": self.public_url,
             "StripeApiBase": self.stripe_api_base,
             "LoopbackEndpoints": "true" if self.loopback_endpoints else "false",
-            "ConcurrencyPerQueue": str(self.concurrency_per_queue),
         }
 
 
@@ -61,6 +60,7 @@ def deploy(what: Deployment, say: Say = print) -> dict[str, str]:
     built = package.build()
     bucket = _artifact_bucket(what.stage)
     template = _with_uploads(built, bucket, say)
+    _limit_concurrency(template, what.concurrency_per_queue)
     _apply(what, template, bucket, say)
     stack = boto3.client("cloudformation").describe_stacks(StackName=what.stack_name)["Stacks"][0]
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
@@ -106,6 +106,14 @@ def _with_uploads(built: package.Package, bucket: str, say: Say) -> dict[str, An
         elif resource["Type"] == "AWS::Serverless::LayerVersion":
             resource["Properties"]["ContentUri"] = layer
     return template
+
+
+def _limit_concurrency(template: dict[str, Any], workers: int) -> None:
+    """How many workers a queue may have is written into the template as a number: the emulator hands a parameter on
+    as text, and its poller stops on it."""
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Lambda::EventSourceMapping" and "ScalingConfig" in resource["Properties"]:
+            resource["Properties"]["ScalingConfig"]["MaximumConcurrency"] = workers
 
 
 def _uploaded(file: Path, bucket: str, say: Say) -> str:

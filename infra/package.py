@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,13 @@ MAX_UNZIPPED = 220 * 1024 * 1024
 """Bytes; Lambda's own limit is 250 MB for code and layers together."""
 
 _NOT_NEEDED = shutil.ignore_patterns("__pycache__", "*.pyc")
+
+
+_DIST_INFO = re.compile(r"/([^/]+?)-[^/-]+\.dist-info/")
+
+
+class PackageIncomplete(Exception):
+    """Something that the code needs would be missing from the deployment."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,7 @@ def build(*, report: bool = True) -> Package:
     if finished.returncode != 0:
         sys.stderr.write(finished.stdout + finished.stderr)
         finished.check_returncode()
+    _check_complete(out / "layer-deployment.zip")
     template: dict[str, Any] = yaml.safe_load((out / "sam.yaml").read_text(encoding="utf-8"))
     layer = out / "layer-deployment.zip"
     if not kept.exists():
@@ -77,6 +86,20 @@ def _lay_out(project: Path) -> None:
     shutil.copytree(ROOT / ".chalice", project / ".chalice", ignore=shutil.ignore_patterns("deployments", "deployed"))
     if saved.exists():
         shutil.move(saved, kept)
+
+
+def _check_complete(layer: Path) -> None:
+    """Chalice only warns of a requirement that has no build for Lambda's Python and C library, and leaves it out."""
+    with zipfile.ZipFile(layer) as archive:
+        held = {_canonical(found[1]) for name in archive.namelist() if (found := _DIST_INFO.search(name))}
+    pinned = [line.partition("==")[0] for line in (ROOT / "requirements.txt").read_text().splitlines() if "==" in line]
+    # Chalice itself is vendored into the code, not the layer.
+    if missing := [name for name in pinned if _canonical(name) not in held | {"chalice"}]:
+        raise PackageIncomplete(f"no build for Lambda's Python {sys.version_info[0]}.{sys.version_info[1]}: {missing}")
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _add_documents(archive: Path) -> None:

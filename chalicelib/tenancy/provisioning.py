@@ -55,7 +55,6 @@ def steps() -> list[Step]:
     tables: list[Step] = [(f"table:{spec.kind}", _table_step(spec)) for spec in TENANT_TABLES]
     return [
         ("key", _make_key),
-        ("alias", _make_alias),
         ("data-keys", _make_data_keys),
         *tables,
         ("prefix", _make_prefix),
@@ -93,13 +92,6 @@ def _keys_tagged(tenant_id: str) -> Iterator[str]:
     ):
         for resource in page["ResourceTagMappingList"]:
             yield resource["ResourceARN"]
-
-
-def _make_alias(record: TenantRecord) -> str:
-    name = f"alias/{settings().prefix}-t-{record.pk}"
-    with _already("AlreadyExistsException"):
-        client("kms").create_alias(AliasName=name, TargetKeyId=record.key_arn)
-    return name
 
 
 def _make_data_keys(record: TenantRecord) -> str:

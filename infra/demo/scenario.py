@@ -161,7 +161,7 @@ def created_events(institution: Institution) -> dict[str, str]:
     while True:
         page = institution.api.get(f"/v1/events?limit=200{'&after=' + after if after else ''}")
         events |= {event["id"]: event["type"] for event in page["items"]}
-        if not page["items"] or not page["cursor"]:
+        if not page["has_more"]:
             return events
         after = page["cursor"]
 
