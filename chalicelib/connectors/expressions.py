@@ -117,8 +117,11 @@ def day(value: str, date_format: str) -> str:
 
 
 def number(item: MoneyField, name: str) -> str:
-    """`{name}_d`: the quick reading of an amount as a number, to be believed only where it prints back the same."""
-    kind = "BIGINT" if item.unit == "minor" else "DECIMAL(18, 2)"
+    """`{name}_d`: the quick reading of an amount as a number, to be believed only where it prints back the same.
+
+    Fifteen digits leave room to multiply by 100 within the 18 that DuckDB keeps in 64 bits.
+    """
+    kind = "BIGINT" if item.unit == "minor" else "DECIMAL(15, 2)"
     return f"CASE WHEN {name}_v <> '' THEN TRY_CAST({name}_v AS {kind}) END"
 
 

@@ -65,6 +65,8 @@ class RecordJoiner:
         assert form.quote is not None
         self._quote = form.quote
         self._escape = form.escape if form.escape != form.quote else None
+        self._delimiter = form.delimiter
+        self._whole = re.compile(patterns(form).record)
         self._unfinished = re.compile(patterns(form).unfinished)
         self._longest = form.max_line_bytes
         self._waiting: list[str] = []
@@ -95,10 +97,13 @@ class RecordJoiner:
         self._waiting.append(line)
         if self._turns(line):
             record = INNER_LINE_END.join(self._waiting)
-            if not self._unfinished.fullmatch(record):
+            if self._whole.fullmatch(record + self._delimiter):
                 done.append(record)
                 done.extend("" for _ in self._waiting[1:])
                 self._waiting = []
+                return
+            if not self._unfinished.fullmatch(record):
+                self._give_up(done)
                 return
         if len(self._waiting) > _MOST_LINES or sum(map(len, self._waiting)) > self._longest:
             self._give_up(done)
