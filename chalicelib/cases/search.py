@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from pynamodb.exceptions import QueryError
 from pynamodb.expressions.operand import Path
@@ -43,7 +43,7 @@ def list_cases(
     One round trip. Raises Invalid for a `start` that no earlier page gave.
     """
     model = tenant.bind(Case)
-    position = None if start is None else dict(start)
+    position = _start(start)
     if assignee is None:
         found = model.by_status.query(status, limit=limit, page_size=limit, last_evaluated_key=position)
     else:
@@ -69,7 +69,7 @@ def search_cases(tenant: Tenant, field: SearchField, value: str, *, limit: int, 
         tenant.vault.blind_index(field, value),
         limit=limit,
         page_size=limit,
-        last_evaluated_key=None if start is None else dict(start),
+        last_evaluated_key=_start(start),
     )
     people = _page(found)
     standings = read_items(tenant.store, [(standing, person.pk, STANDING) for person in people])
@@ -79,11 +79,25 @@ def search_cases(tenant: Tenant, field: SearchField, value: str, *, limit: int, 
     return Cases([c for id in ids if (c := item(cases, case, id, CASE)) is not None], found.last_evaluated_key)
 
 
+def _start(position: Position | None) -> dict[str, dict[str, str]] | None:
+    """The key that a query starts behind. Raises Invalid for what cannot be a key."""
+    if position is None:
+        return None
+    key = {str(name): cast("object", value) for name, value in position.items()}
+    if not all(isinstance(v, dict) and list(v) == ["S"] and isinstance(v["S"], str) for v in key.values()):
+        raise _foreign_cursor()
+    return cast("dict[str, dict[str, str]]", key)
+
+
+def _foreign_cursor() -> Invalid:
+    return Invalid("the cursor is not one that an earlier page of this list gave", pointer="/cursor")
+
+
 def _page(found: ResultIterator[M]) -> list[M]:
     """The items of a query. Raises Invalid when DynamoDB does not accept where it was to start."""
     try:
         return list(found)
     except QueryError as error:
         if error.cause_response_code == "ValidationException":
-            raise Invalid("the cursor is not one that an earlier page of this list gave", pointer="/cursor") from None
+            raise _foreign_cursor() from None
         raise

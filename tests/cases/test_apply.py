@@ -10,9 +10,11 @@ import pytest
 
 from chalicelib.cases import Applied, apply_rows, batches
 from chalicelib.cases import apply as apply_module
+from chalicelib.cases.model import Case
 from chalicelib.cases.rules import ASSIGNMENT, TRIGGERS, replace_rules
 from chalicelib.feed import catalogue
 from chalicelib.platform import requests
+from chalicelib.platform.errors import Unavailable
 from tests.cases.bank import Bank, assert_sound, cases, events, items, summary
 
 
@@ -199,7 +201,10 @@ def test_a_worker_killed_at_any_write_and_run_again_ends_in_the_same_state(tenan
     )
 
 
-def test_two_chunks_at_once_about_one_borrower_make_one_case(tenant, bank, now, monkeypatch):
+@pytest.mark.parametrize("known", [False, True], ids=["new_borrower", "known_borrower"])
+def test_two_chunks_at_once_about_one_borrower_make_one_case(tenant, bank, now, monkeypatch, known):
+    if known:
+        apply_rows(tenant, [bank.row("0", 1, 5, op="new", borrower="B")], bank.source(), now=now)
     both_have_decided = threading.Barrier(2)
     waited = threading.local()
     commit = apply_module.commit
@@ -215,7 +220,7 @@ def test_two_chunks_at_once_about_one_borrower_make_one_case(tenant, bank, now, 
 
     def work(chunk: int, account: str) -> None:
         rows = [bank.row(account, 700, 55, op="new", borrower="B")]
-        done.append(apply_rows(tenant, rows, bank.source(chunk), now=now))
+        done.append(apply_rows(tenant, rows, bank.source(chunk, run=2), now=now))
 
     threads = [threading.Thread(target=work, args=(n, account)) for n, account in enumerate(("1", "2"))]
     for thread in threads:
@@ -225,5 +230,29 @@ def test_two_chunks_at_once_about_one_borrower_make_one_case(tenant, bank, now, 
     total = sum(done, Applied())
     assert (total.cases_opened, total.cases_updated, total.events_created) == (1, 1, 3)
     [case] = cases(tenant)
-    assert int(case["overdue_amount"]["N"]) == 1400
+    assert int(case["overdue_amount"]["N"]) == 1400 + known
     assert_sound(tenant)
+
+
+def test_a_case_that_somebody_else_changed_meanwhile_is_decided_again(tenant, bank, now, monkeypatch):
+    apply_rows(tenant, [bank.row("3", 700, 55, op="new")], bank.source(), now=now)
+    case = tenant.bind(Case)
+    [case_id] = [c["pk"]["S"] for c in cases(tenant)]
+    commit = apply_module.commit
+
+    def commit_after_a_reassignment(*args, **kwargs):
+        monkeypatch.setattr(apply_module, "commit", commit)
+        case(case_id, "case").update([case.version.add(1), case.assignee.set("hb_07")])
+        return commit(*args, **kwargs)
+
+    monkeypatch.setattr(apply_module, "commit", commit_after_a_reassignment)
+    applied = apply_rows(tenant, [bank.row("3", 800, 55, before=700)], bank.source(run=2), now=now)
+    assert applied.cases_updated == 1
+    stored = case.get(case_id, "case")
+    assert (stored.assignee, stored.version, stored.sequence, stored.overdue_amount) == ("hb_07", 3, 3, 800)
+
+
+def test_a_borrower_who_never_stops_changing_is_left_to_the_next_delivery(tenant, bank, now, monkeypatch):
+    monkeypatch.setattr(apply_module, "commit", lambda store, groups, **_: list(groups))
+    with pytest.raises(Unavailable):
+        apply_rows(tenant, [bank.row("3", 700, 55, op="new")], bank.source(), now=now)

@@ -10,9 +10,10 @@ import pytest
 from chalicelib.cases import Repayment, apply_repayment, apply_rows, repayments
 from chalicelib.cases.items import account_id_of
 from chalicelib.cases.read import get_account, get_case
+from chalicelib.cases.rules import TRIGGERS, replace_rules
 from chalicelib.feed import catalogue
 from chalicelib.platform import requests
-from chalicelib.platform.errors import Conflict, Invalid, NotFound
+from chalicelib.platform.errors import Conflict, Invalid, NotFound, Unavailable
 from tests.cases.bank import ON, Bank, assert_sound, cases, events, items, summary
 
 DAY_AFTER = ON + timedelta(1)
@@ -150,3 +151,18 @@ def test_a_repayment_and_its_leaf_are_one_transaction(tenant, bank, now):
     push(tenant, bank, now, 400)
     actions = sorted(leaf["action"]["S"] for leaf in items(tenant, "ledger"))
     assert actions == ["case.opened", "case.updated", "chunk.applied", "payment.received", *["rules.replaced"] * 2]
+
+
+def test_a_repayment_opens_no_case_even_where_the_rules_became_stricter(tenant, bank, now):
+    apply_rows(tenant, [bank.row("9", 500, 10, op="new")], bank.source(2), now=now)
+    rule = {"id": "strict", "products": ["*"], "days_past_due": 5}
+    replace_rules(tenant, TRIGGERS, TRIGGERS.schema.model_validate({"rules": [rule]}), made_by="usr_1", now=now)
+    outcome = push(tenant, bank, now, 1, account="9")
+    assert (outcome.counted, outcome.case_id) == (True, None)
+    assert len(cases(tenant)) == 1
+
+
+def test_a_borrower_who_never_stops_changing_is_left_to_the_next_push(tenant, bank, now, monkeypatch):
+    monkeypatch.setattr(repayments, "commit_one", lambda *_: False)
+    with pytest.raises(Unavailable):
+        push(tenant, bank, now, 400)
