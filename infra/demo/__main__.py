@@ -170,7 +170,7 @@ def _show_report(report: dict[str, Any], rows: list[dict[str, Any]], seconds: fl
     table.add_row(
         *(f"{counts[name]:,}" for name in ("read", "new", "changed", "unchanged", "removed", "quarantined")),
         *(f"{applied[name]:,}" for name in ("cases_opened", "cases_closed", "events_created")),
-        f"{sum(report['requests'].values()):,}",
+        f"{report['requests']['total']:,} of {report['requests']['expected']:,} expected",
         f"{seconds:.0f}",
     )
     console.print(table)

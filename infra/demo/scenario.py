@@ -121,17 +121,16 @@ def repay(institution: Institution, connector: str, booked_on: str) -> dict[str,
     page = institution.api.get("/v1/cases?status=open&limit=1")
     opened = institution.api.get(f"/v1/cases/{page['items'][0]['id']}")
     account = opened["accounts"][0]
-    amount = account["overdue_amount"]
     receipt = institution.api.post(
         f"/v1/connectors/{connector}/push",
         {
             "rows": [
                 {
                     "kind": "repayment",
-                    "account": account["number"],
+                    "account": account["key"],
                     "repayment_id": f"counter-{booked_on}-0001",
-                    "amount": str(Decimal(amount["amount"]).scaleb(-2)),
-                    "currency": amount["currency"],
+                    "amount": str(Decimal(account["overdue_amount"]).scaleb(-2)),
+                    "currency": account["currency"],
                     "booked_on": booked_on,
                 }
             ]
