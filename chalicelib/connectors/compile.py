@@ -272,7 +272,8 @@ class _Compiler:
         rule = self.mapping.format.trailer
         if rule is None or rule.total_field is None:
             return "NULL::BIGINT"
-        return f"CASE WHEN NOT is_shifted THEN {column(rule.total_field)}_m END"
+        name = column(rule.total_field)
+        return f"CASE WHEN is_shifted THEN NULL WHEN {name}_v = '' THEN 0 ELSE {name}_m END"
 
 
 def _first_of(judgements: list[Judgement], otherwise: int = 0) -> str:

@@ -34,8 +34,8 @@ def set_known_aside(con: duckdb.DuckDBPyConnection, text: TextFile, out: Path, m
         f"ANTI JOIN (SELECT line_digest FROM read_parquet({path}) WHERE raw IS NULL) k ON k.line_digest = p.line_digest"
     )
     con.execute(
-        f"CREATE OR REPLACE TEMP VIEW known AS SELECT {', '.join(COLUMNS)} FROM previous "
-        "WHERE place NOT IN (SELECT place FROM unseen)"
+        f"CREATE OR REPLACE TEMP VIEW known AS SELECT {', '.join(COLUMNS)} FROM previous p "
+        "ANTI JOIN unseen u ON p.place = u.place"
     )
     return f"(SELECT line, raw FROM read_parquet({path}) WHERE raw IS NOT NULL)"
 
@@ -47,7 +47,8 @@ def find_doubted(con: duckdb.DuckDBPyConnection, out: Path) -> bool:
     """
     path = literal(str(out / "lines.parquet"))
     lines, accounts = con.execute(
-        f"SELECT (SELECT count(*) FROM read_parquet({path}) WHERE raw IS NULL), (SELECT count(*) FROM known)"
+        f"SELECT (SELECT count(*) FROM read_parquet({path}) WHERE raw IS NULL), "
+        "(SELECT count(*) FROM previous) - (SELECT count(*) FROM unseen)"
     ).fetchall()[0]
     con.execute(
         "CREATE OR REPLACE TEMP TABLE doubted AS SELECT account_key FROM known "

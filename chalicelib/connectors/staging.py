@@ -10,29 +10,18 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import date
-from decimal import Decimal
 from pathlib import Path
 
 import duckdb
 
-from chalicelib.connectors import known, quarantine, snapshot
-from chalicelib.connectors.compile import UNKNOWN_EXPONENT, Program, column, compile_mapping, meaning_of
+from chalicelib.connectors import known, quarantine, snapshot, totals
+from chalicelib.connectors.compile import Program, compile_mapping, meaning_of
 from chalicelib.connectors.errors import FileRefused, MappingInvalid
 from chalicelib.connectors.expressions import literal
-from chalicelib.connectors.formats import TextFile, TrailerLine
-from chalicelib.connectors.mapping import Mapping, MoneyField, TextField
+from chalicelib.connectors.formats import TextFile
+from chalicelib.connectors.mapping import Mapping, TextField
 from chalicelib.connectors.quarantine import ReasonCount
-from chalicelib.platform.money import EXPONENTS
-
-
-@dataclass(frozen=True, slots=True)
-class ControlTotal:
-    """Sums over the accepted rows of one currency, in its minor units."""
-
-    currency: str
-    rows: int
-    balance: int
-    overdue_amount: int
+from chalicelib.connectors.totals import ControlTotal
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +117,14 @@ def stage(
     quarantine.mark_duplicates(con, program)
     fresh_rows, quarantined, unread, known_rows = con.execute(
         "SELECT count(*), count(reasons), count(*) FILTER (WHERE control IS NULL AND NOT is_shifted), "
-        "(SELECT count(*) FROM known) FROM fresh"
+        "(SELECT count(*) FROM previous) - (SELECT count(*) FROM unseen) FROM fresh"
     ).fetchall()[0]
     rows = fresh_rows + known_rows
     quarantine_file = out / "quarantine.parquet"
     quarantine.write(con, program, fresh_lines, quarantine_file)
+    sums = totals.sum_up(con, mapping)
     if text.trailer:
-        _check_trailer(con, text.trailer, mapping, rows, unread)
+        totals.check_trailer(text.trailer, rows, unread, sums)
     reasons = quarantine.counts(con, program, "reasons")
     _check_share(mapping, rows, quarantined, reasons)
     return Staged(
@@ -151,7 +141,7 @@ def stage(
         quarantine=quarantine_file,
         reasons=reasons,
         warnings=quarantine.counts(con, program, "warnings"),
-        totals=_totals(con),
+        totals=sums.accepted,
         unread_total_rows=unread if text.trailer and text.trailer.total is not None else 0,
         ignored=tuple(name for name in text.headings if name and name not in mapping.headings()),
     )
@@ -178,52 +168,6 @@ def _map_fresh_lines(con: duckdb.DuckDBPyConnection, program: Program, fresh_lin
     con.execute(f"CREATE OR REPLACE TEMP VIEW rows_read AS SELECT * FROM read_parquet({path})")
 
 
-def _check_trailer(
-    con: duckdb.DuckDBPyConnection, trailer: TrailerLine, mapping: Mapping, rows: int, unread: int
-) -> None:
-    if trailer.count != rows:
-        raise FileRefused(
-            "trailer_count",
-            f"The trailer says {trailer.count} rows, the file holds {rows}: it may be cut short or joined of two",
-            line=trailer.line,
-            expected=trailer.count,
-            found=rows,
-        )
-    if trailer.total is None or unread:
-        return  # what cannot be read cannot be summed; those rows are quarantined and the report says how many
-    found = _sum_of_control(con, mapping)
-    if found != trailer.total:
-        raise FileRefused(
-            "trailer_total",
-            f"The trailer's total is {trailer.total}, the rows sum up to {found}",
-            line=trailer.line,
-            expected=str(trailer.total),
-            found=str(found),
-        )
-
-
-def _sum_of_control(con: duckdb.DuckDBPyConnection, mapping: Mapping) -> Decimal:
-    """The sum of the trailer's field over all rows, in the unit in which the file writes it."""
-    rule = mapping.format.trailer
-    assert rule is not None and rule.total_field is not None, "there is a total to compare with"
-    in_minor = any(
-        isinstance(item, MoneyField) and item.unit == "minor"
-        for item in mapping.fields
-        if item.target == rule.total_field
-    )
-
-    def exponent(currency: str | None) -> int:
-        return 0 if in_minor else UNKNOWN_EXPONENT if currency is None else EXPONENTS[currency]
-
-    sums = con.execute(
-        "SELECT account_currency, sum(control::HUGEINT) "
-        f"FROM (SELECT account_currency, {column(rule.total_field)} AS control FROM known "
-        "UNION ALL SELECT account_currency, control FROM fresh) "
-        "WHERE control IS NOT NULL GROUP BY account_currency"
-    ).fetchall()
-    return sum((Decimal(int(total)).scaleb(-exponent(currency)) for currency, total in sums), Decimal(0))
-
-
 def _check_share(mapping: Mapping, rows: int, quarantined: int, reasons: tuple[ReasonCount, ...]) -> None:
     if quarantined > rows * mapping.max_quarantine_share:
         raise FileRefused(
@@ -234,14 +178,3 @@ def _check_share(mapping: Mapping, rows: int, quarantined: int, reasons: tuple[R
             quarantined=quarantined,
             reasons=[asdict(count.reason) | {"rows": count.rows} for count in reasons[:10]],
         )
-
-
-def _totals(con: duckdb.DuckDBPyConnection) -> tuple[ControlTotal, ...]:
-    found = con.execute(
-        "SELECT account_currency, count(*), coalesce(sum(account_balance::HUGEINT), 0), "
-        "coalesce(sum(account_overdue_amount::HUGEINT), 0) "
-        "FROM (SELECT account_currency, account_balance, account_overdue_amount FROM known UNION ALL "
-        "SELECT account_currency, account_balance, account_overdue_amount FROM fresh WHERE reasons IS NULL) "
-        "GROUP BY account_currency ORDER BY account_currency"
-    ).fetchall()
-    return tuple(ControlTotal(currency, rows, int(balance), int(overdue)) for currency, rows, balance, overdue in found)

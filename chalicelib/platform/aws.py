@@ -15,21 +15,23 @@ _CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 4},
     connect_timeout=3,
     read_timeout=15,
-    # Everywhere: older signatures, which boto3 still presigns with in us-east-1, are refused for objects under KMS.
-    signature_version="s3v4",
     s3={"addressing_style": "path"},
 )
+_CONFIGS = {
+    # What boto3 still presigns with in us-east-1 is refused for objects under a KMS key.
+    "s3": _CONFIG.merge(Config(signature_version="s3v4")),
+}
 
 
 @cache
 def client(service: str) -> Any:
     """The boto3 client of a service, with the function's own credentials and region."""
-    return boto3.client(service, region_name=settings().region, config=_CONFIG)
+    return boto3.client(service, region_name=settings().region, config=_CONFIGS.get(service, _CONFIG))
 
 
 def client_of(session: boto3.Session, service: str) -> Any:
     """The client of a service with a session's credentials (a tenant's, where isolation is wanted)."""
-    return session.client(service, config=_CONFIG)
+    return session.client(service, config=_CONFIGS.get(service, _CONFIG))
 
 
 @cache

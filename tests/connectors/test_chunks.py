@@ -19,7 +19,7 @@ def test_every_change_is_in_exactly_one_chunk_in_the_files_order(tmp_path, monke
     _, found = desk.take(delivered(rows))
     written = list(chunks.write(desk.con, found, tmp_path, rows_per_chunk=5))
     assert [(chunk.number, chunk.rows) for chunk in written] == [(1, 5), (2, 5), (3, 3)]
-    changes = [json.loads(line) for chunk in written for line in gzip.open(chunk.path)]
+    changes = [json.loads(line) for chunk in written for line in gzip.decompress(chunk.path.read_bytes()).splitlines()]
     assert [change["op"] for change in changes] == ["new"] * 8 + ["changed"] * 2 + ["removed"] * 3
     assert [change["line"] for change in changes] == [*range(2, 12), 0, 0, 0]
     assert [change["account"]["key"] for change in changes[-3:]] == ["A0", "A1", "A2"]

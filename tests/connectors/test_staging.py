@@ -274,6 +274,26 @@ def test_a_file_that_does_not_agree_with_its_trailer_is_refused(tmp_path, traile
         assert (refused.value.code, refused.value.line) == (code, 4)
 
 
+@pytest.mark.parametrize("empty", ["null", "reject"])
+def test_a_blank_amount_adds_nothing_to_the_total(tmp_path, empty):
+    fields = with_field("account.balance", empty=empty)
+    desk = Desk(tmp_path, mapping(form={"trailer": TRAILER}, fields=fields))
+    assert desk.stage(delivered([row(), row(key="A2", balance="")], trailer="TRL||2||1234.50")).unread_total_rows == 0
+    with pytest.raises(FileRefused, match="sum up to 1234.50"):
+        desk.stage(delivered([row(), row(key="A2", balance="")], trailer="TRL||2||1234.51"))
+
+
+def test_a_total_in_minor_units_is_compared_in_minor_units(tmp_path):
+    fields = with_field("account.balance", unit="minor")
+    desk = Desk(tmp_path, mapping(form={"trailer": TRAILER}, fields=fields))
+    rows = [row(balance="123"), row(key="A2", balance="5", currency="JPY")]
+    desk.take(delivered(rows, trailer="TRL||2||128"))
+    staged, _ = desk.take(delivered(rows, trailer="TRL||2||128"))
+    assert staged.known == 2
+    with pytest.raises(FileRefused):
+        desk.stage(delivered(rows, trailer="TRL||2||1.28"))
+
+
 def test_a_total_that_cannot_be_proven_is_reported_as_such(tmp_path):
     desk = Desk(tmp_path, mapping(form={"trailer": TRAILER}))
     staged = desk.stage(delivered([row(), row(key="A2", balance="1,000.00")], trailer="TRL||2||2234.50"))
