@@ -25,10 +25,14 @@ EVENTS: Mapping[Outcome, int] = {"opened": 2, "updated": 1, "closed": 1}
 
 @dataclass(frozen=True)
 class CaseChange:
-    """A case as it will be stored, the events that tell of it, and by how much whose load changes."""
+    """A case as it will be stored, the events that tell of it, and by how much whose load changes.
+
+    `outcome` is None where only an event is noted that something else makes, such as a repayment that changes no
+    figure; its own leaf then proves it.
+    """
 
     case: Case
-    outcome: Outcome
+    outcome: Outcome | None
     events: Sequence[tuple[str, Mapping[str, Any]]]
     load: Mapping[str, int] = field(default_factory=dict[str, int])
 
@@ -53,7 +57,7 @@ def opened(model: type[Case], borrower_id: str, decision: Open, choice: Choice, 
         assignee=choice.assignee,
         trigger=asdict(decision.evidence),
         assignment=asdict(choice),
-        sequence=2,
+        sequence=0,
         version=1,
         opened_at=now,
     )
@@ -62,7 +66,7 @@ def opened(model: type[Case], borrower_id: str, decision: Open, choice: Choice, 
     figures = {"days_past_due": case.days_past_due, "bucket": case.bucket, "overdue_amount": _money(decision.figures)}
     first = {"account_ids": list(case.account_ids), "assignee": case.assignee, "trigger": evidence, **figures}
     second = {"assignee": case.assignee, "previous_assignee": None, "reason": "workload"}
-    events = [("case.opened", _about(case, 1) | first), ("case.assigned", _about(case, 2) | second)]
+    events = [("case.opened", _about(case) | first), ("case.assigned", _about(case) | second)]
     return CaseChange(case, "opened", events, {choice.assignee: 1})
 
 
@@ -70,19 +74,32 @@ def updated(case: Case, decision: Update) -> CaseChange:
     """The stored case with its new figures, and one event that says what changed."""
     before = case.figures
     case.take(decision.figures)
-    _advance(case)
+    case.version += 1
     changes = {name: {"from": _shown(before, name), "to": _shown(case.figures, name)} for name in _SHOWN}
     changes = {name: change for name, change in changes.items() if change["from"] != change["to"]}
-    return CaseChange(case, "updated", [("case.updated", _about(case, case.sequence) | {"changes": changes})])
+    return CaseChange(case, "updated", [("case.updated", _about(case) | {"changes": changes})])
 
 
 def closed(case: Case, decision: Close, *, now: datetime) -> CaseChange:
     """The stored case, closed, and its collector relieved of it."""
     case.status, case.closed_at, case.close_reason = CLOSED, now, decision.reason
     case.take(decision.figures)
-    _advance(case)
-    data = _about(case, case.sequence) | {"reason": decision.reason, "opened_at": rfc3339(case.opened_at)}
+    case.version += 1
+    data = _about(case) | {"reason": decision.reason, "opened_at": rfc3339(case.opened_at)}
     return CaseChange(case, "closed", [("case.closed", data)], {case.assignee: -1})
+
+
+def noted(case: Case) -> CaseChange:
+    """The stored case with nothing new but the place that an event took in its sequence."""
+    case.version += 1
+    return CaseChange(case, None, [])
+
+
+def next_place(case: Case) -> dict[str, Any]:
+    """The members that make an event one of the case's. Takes the next number of its sequence, so the case is to be
+    stored with the event."""
+    case.sequence += 1
+    return {"case_id": case.pk, "sequence": case.sequence}
 
 
 def change_of(
@@ -120,6 +137,8 @@ def effect_of(
         after = after.remembering(account_id, change.outcome)
     stored = standing_of(standing, after, version=position.version + 1)
     writes: list[commit.Write] = [commit.Put(stored, unchanged), _case_put(change)]
+    if change.outcome is None:
+        return Effect(position.borrower_id, writes)
     writes += [event_put(tenant, name, data, now=now) for name, data in change.events]
     leaf = leaf_put(
         tenant,
@@ -189,13 +208,8 @@ def _case_put(change: CaseChange) -> commit.Put:
     return commit.Put(change.case, model.version == change.case.version - 1)
 
 
-def _advance(case: Case) -> None:
-    case.sequence += 1
-    case.version += 1
-
-
-def _about(case: Case, sequence: int) -> dict[str, Any]:
-    return {"case_id": case.pk, "sequence": sequence, "borrower_id": case.borrower_id}
+def _about(case: Case) -> dict[str, Any]:
+    return {**next_place(case), "borrower_id": case.borrower_id}
 
 
 _SHOWN = ("account_ids", "bucket", "days_past_due", "overdue_amount")

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from chalicelib.cases.batches import item, read_items
 from chalicelib.cases.decide import decide
 from chalicelib.cases.delinquency import Booking
-from chalicelib.cases.effects import bundles, change_of, effect_of
+from chalicelib.cases.effects import bundles, change_of, effect_of, next_place, noted
 from chalicelib.cases.items import account_id_of, stored_position
 from chalicelib.cases.model import (
     CASE,
@@ -122,11 +122,15 @@ def _book(push: _Push, account: Account) -> RepaymentOutcome | None:
     # A repayment only lessens what is owed, so it never opens a case; a file does.
     current = None if case is None else case.figures
     decision = decide(after, current, triggers.document, triggers.version, may_open=False)
+    # Before the change, so that the case's events say first what was paid and then what followed.
+    booking_writes = _booking_writes(push, case)
     change = None
     if decision is not None:
         change = change_of(push.tenant, account.borrower_id, case, decision, None, now=push.now)
+    elif case is not None:
+        change = noted(case)
     effect = effect_of(push.tenant, after, change, actor=push.actor, now=push.now)
-    whole = replace(effect, writes=[*_booking_writes(push), *effect.writes])
+    whole = replace(effect, writes=[*booking_writes, *effect.writes])
     [(group, _)] = bundles(push.tenant.bind(Workload), [whole], max_items=MAX_ITEMS)
     if not commit_one(push.tenant.store, group):
         return None
@@ -139,9 +143,11 @@ def _book(push: _Push, account: Account) -> RepaymentOutcome | None:
     )
 
 
-def _booking_writes(push: _Push) -> list[Write]:
+def _booking_writes(push: _Push, case: Case | None) -> list[Write]:
+    """The booking, its event and its leaf. The event takes the next place in the sequence of the open case, if any."""
     model, repayment = push.tenant.bind(BookedRepayment), push.repayment
     data = {
+        **({} if case is None else next_place(case)),
         "account_id": push.account_id,
         "repayment_id": push.repayment_id,
         "amount": repayment.amount,

@@ -55,7 +55,10 @@ class Expected:
 
     def repay(self, account: str, booked_on: date, amount: int) -> None:
         self.said[account].repaid.append((booked_on, amount))
-        self.settle(OWNER[account], may_open=False)
+        owner = OWNER[account]
+        if owner in self.open:
+            self.events[owner] += 1
+        self.settle(owner, may_open=False)
 
     def settle(self, owner: str, *, may_open: bool) -> None:
         mine = [said for account, said in self.said.items() if OWNER[account] == owner]

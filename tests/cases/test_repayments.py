@@ -91,15 +91,39 @@ def test_a_repayment_of_an_account_that_is_not_late_waits_for_a_late_file(tenant
     assert amounts == {1000, 30}
 
 
-def test_the_payments_event_follows_the_catalogue_and_the_case_tells_what_changed(tenant, bank, now):
-    outcome = push(tenant, bank, now, 400)
-    told = events(tenant)
-    [payment] = [e for of_case in told.values() for e in of_case if e["type"] == "payment.received"]
-    catalogue.validate("payment.received", {k: v for k, v in payment.items() if k != "type"})
-    changes = told[outcome.case_id][-1]["changes"]
-    assert changes == {
+def told(tenant, case_id: str | None, *, since: int = 0) -> list[tuple[int | None, str]]:
+    """The events of a case, or of none, after a place in its sequence. Payments are checked against the catalogue."""
+    found = events(tenant)[case_id or ""]
+    for event in found:
+        if event["type"] == "payment.received":
+            catalogue.validate("payment.received", {name: value for name, value in event.items() if name != "type"})
+    return [(e.get("sequence"), e["type"]) for e in found if e.get("sequence", since + 1) > since]
+
+
+def test_a_payment_is_an_event_of_the_case_and_comes_before_what_it_changes(tenant, bank, now):
+    case_id = push(tenant, bank, now, 400).case_id
+    assert told(tenant, case_id, since=2) == [(3, "payment.received"), (4, "case.updated")]
+    assert events(tenant)[case_id][-1]["changes"] == {
         "overdue_amount": {"from": {"amount": 1000, "currency": "TWD"}, "to": {"amount": 600, "currency": "TWD"}}
     }
+    push(tenant, bank, now, 500, id="R2")
+    push(tenant, bank, now, 100, account="5", id="R3")
+    assert [name for _, name in told(tenant, case_id, since=6)] == ["payment.received", "case.closed"]
+    assert_sound(tenant)
+
+
+def test_a_payment_that_changes_nothing_of_the_case_still_takes_its_place_in_it(tenant, bank, now):
+    case_id = push(tenant, bank, now, 900, booked_on=ON).case_id
+    assert told(tenant, case_id, since=2) == [(3, "payment.received")]
+    push(tenant, bank, now, 1, id="R2")
+    assert told(tenant, case_id, since=3) == [(4, "payment.received"), (5, "case.updated")]
+    assert_sound(tenant)
+
+
+def test_a_payment_of_a_borrower_without_a_case_is_told_without_one(tenant, bank, now):
+    apply_rows(tenant, [bank.row("9", op="new")], bank.source(2), now=now)
+    push(tenant, bank, now, 70, account="9")
+    assert told(tenant, None) == [(None, "payment.received")]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +149,8 @@ def test_a_repayment_takes_four_round_trips(tenant, bank, now):
     assert sent == {"Query": 1, "BatchGetItem": 2, "TransactWriteItems": 1}
 
 
-def test_two_repayments_at_once_are_both_counted(tenant, bank, now, monkeypatch):
+@pytest.mark.parametrize(("booked_on", "left"), [(DAY_AFTER, 800), (ON, 1000)])
+def test_two_repayments_at_once_are_both_booked_and_told(tenant, bank, now, monkeypatch, booked_on, left):
     both_have_decided = threading.Barrier(2)
     waited = threading.local()
     commit_one = repayments.commit_one
@@ -137,13 +162,17 @@ def test_two_repayments_at_once_are_both_counted(tenant, bank, now, monkeypatch)
         return commit_one(*args, **kwargs)
 
     monkeypatch.setattr(repayments, "commit_one", commit_when_both_have_decided)
-    threads = [threading.Thread(target=push, args=(tenant, bank, now, 100), kwargs={"id": id}) for id in "AB"]
+    threads = [
+        threading.Thread(target=push, args=(tenant, bank, now, 100), kwargs={"id": id, "booked_on": booked_on})
+        for id in "AB"
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
     [case] = cases(tenant)
-    assert int(case["overdue_amount"]["N"]) == 800
+    assert int(case["overdue_amount"]["N"]) == left
+    assert [name for _, name in told(tenant, case["pk"]["S"])].count("payment.received") == 2
     assert_sound(tenant)
 
 
