@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from datetime import UTC, datetime, timedelta, timezone
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, ValidationError
 
 from chalicelib.feed.catalogue import envelope, event_type, matches, types, validate
+from chalicelib.platform.ids import is_id
 
 TYPES = types()
 CASE_TYPES = [kind for kind in TYPES if kind.name.startswith("case.")]
@@ -21,7 +23,6 @@ each_case_type = pytest.mark.parametrize("kind", CASE_TYPES, ids=lambda kind: ki
 
 def test_the_catalogue_holds_the_types_of_version_1():
     assert [(kind.name, kind.version) for kind in TYPES] == [
-        ("account.bucket_changed", 1),
         ("case.assigned", 1),
         ("case.closed", 1),
         ("case.opened", 1),
@@ -82,7 +83,7 @@ def test_every_case_event_names_its_case_its_borrower_and_its_place(kind):
         ("case.closed", {"opened_at": "2005-05-31T16:00:00+08:00"}),
         ("payment.received", {"amount": 0}),
         ("payment.received", {"booked_on": "20050617"}),
-        ("account.bucket_changed", {"to": "late"}),
+        ("case.opened", {"bucket": "late"}),
         ("connector.run_completed", {"counts": {"read": 1}}),
     ],
 )
@@ -97,6 +98,50 @@ def test_an_unassigned_case_and_a_first_assignment_can_be_told():
     validate("case.assigned", dict(event_type("case.assigned").example) | {"previous_assignee": None})
 
 
+def test_a_payment_belongs_to_a_case_and_has_its_place_in_it_or_neither():
+    example = dict(event_type("payment.received").example)
+    alone = {name: value for name, value in example.items() if name not in ("case_id", "sequence")}
+    validate("payment.received", alone)
+    for half in ("case_id", "sequence"):
+        with pytest.raises(ValidationError, match="dependency"):
+            validate("payment.received", alone | {half: example[half]})
+
+
+def emitted(source: str) -> set[str]:
+    """The types of event that a module emits: what it hands to `event_put`, or pairs with data for one that does."""
+    nodes = list(ast.walk(ast.parse(source)))
+    calls = [n for n in nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "event_put"]
+    names = [call.args[1] for call in calls]
+    if any(isinstance(name, ast.Name) for name in names):
+        names += [n.elts[0] for n in nodes if isinstance(n, ast.Tuple) and len(n.elts) == 2]
+    literals = {name.value for name in names if isinstance(name, ast.Constant) and isinstance(name.value, str)}
+    return {name for name in literals if "." in name}
+
+
+def test_the_catalogue_lists_what_is_emitted_and_nothing_else(repository):
+    modules = sorted((repository / "chalicelib").rglob("*.py"))
+    sources = [path.read_text("utf-8") for path in modules]
+    assert set().union(*map(emitted, sources)) == {kind.name for kind in TYPES}
+
+
+PREFIXES = {
+    "account_id": "acct",
+    "borrower_id": "bor",
+    "case_id": "case",
+    "connector_id": "con",
+    "endpoint_id": "ep",
+    "repayment_id": "pay",
+    "run_id": "run",
+}
+
+
+@each_type
+def test_ids_in_examples_have_the_prefixes_of_the_real_ones(kind):
+    ids = [(name, value) for name, value in kind.example.items() if name.endswith("_id")]
+    ids += [("account_id", each) for each in kind.example.get("account_ids", [])]
+    assert [value for name, value in ids if not is_id(PREFIXES[name], value)] == []
+
+
 def test_an_unknown_type_is_an_error():
     with pytest.raises(KeyError, match=r"case\.forgotten"):
         validate("case.forgotten", {})
@@ -109,7 +154,7 @@ def test_an_unknown_type_is_an_error():
         ("*", "endpoint.test", True),
         ("case.*", "case.opened", True),
         ("case.*", "casework.opened", False),
-        ("case.*", "account.bucket_changed", False),
+        ("case.*", "payment.received", False),
         ("case.opened", "case.opened", True),
         ("case.opened", "case.opened_again", False),
         ("case.open", "case.opened", False),
