@@ -17,10 +17,20 @@ from typing import Any, Generic, TypeVar, cast
 from chalice.app import Blueprint, ChaliceAuthorizer, Request, Response
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from chalicelib.platform.errors import DuebridgeError, Forbidden, Invalid, Malformed, TooLarge, Unauthenticated
+from chalicelib.platform.errors import (
+    DuebridgeError,
+    Forbidden,
+    Invalid,
+    Malformed,
+    NotFound,
+    TooLarge,
+    Unauthenticated,
+)
 from chalicelib.platform.telemetry import logger
 
 MAX_BODY_BYTES = 256 * 1024
+MAX_PARAMETER_BYTES = 900
+"""Of a path or query parameter: what DynamoDB takes in a key, less what we put before it. Cursors are shorter, too."""
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200
 
 B = TypeVar("B")
@@ -170,10 +180,12 @@ def _answer(
         raw = cast("bytes", request.raw_body)
         if len(raw) > MAX_BODY_BYTES:
             raise TooLarge(f"the body has {len(raw)} bytes; at most {MAX_BODY_BYTES} are accepted")
+        query = dict(request.query_params or {})
+        _check_parameters(parameters, query)
         call = Call(
             body=None if body is None else _parsed(raw, body),
             caller=caller,
-            query=dict(request.query_params or {}),
+            query=query,
             headers={name.lower(): value for name, value in request.headers.items()},
             raw_body=raw,
         )
@@ -184,6 +196,15 @@ def _answer(
         # The last line before the caller: what it was goes to the log, and nothing of it to the answer.
         logger.exception("request failed", extra={"route": handler.__name__, "error": type(error).__name__})
         return problem(DuebridgeError("the request failed here, not because of what it said; it is safe to repeat it"))
+
+
+def _check_parameters(parameters: Mapping[str, str], query: Mapping[str, str]) -> None:
+    """Refuses what is too long to be an id or a value of ours, before it reaches a key of the store."""
+    if any(len(value.encode()) > MAX_PARAMETER_BYTES for value in parameters.values()):
+        raise NotFound("nothing has an id that long")
+    for name, value in query.items():
+        if len(value.encode()) > MAX_PARAMETER_BYTES:
+            raise Invalid(f"{name[:40]} is longer than {MAX_PARAMETER_BYTES} bytes", pointer=f"/{name[:40]}")
 
 
 def _caller(request: Request) -> Caller | None:
@@ -202,7 +223,7 @@ def _refusal(request: Request) -> str:
 def _parsed(raw: bytes, model: type[BaseModel]) -> BaseModel:
     try:
         document = json.loads(raw.decode("utf-8") or "null")
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # a number of thousands of digits is a ValueError as well
         raise Malformed("the body is not JSON in UTF-8") from None
     try:
         return model.model_validate(document)
@@ -248,6 +269,6 @@ def read_cursor(text: str) -> dict[str, Any]:
         position = json.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except (binascii.Error, ValueError, UnicodeError):
         position = None
-    if not isinstance(position, dict):
+    if not isinstance(position, dict) or not position:
         raise Invalid("the cursor is not one that an earlier page gave", pointer="/cursor")
     return cast("dict[str, Any]", position)

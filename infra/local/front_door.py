@@ -43,6 +43,9 @@ class FrontDoor(BaseHTTPRequestHandler):
         except OSError:
             self.send_error(502, "The local stack does not answer; see make up")
             return
+        except (ValueError, http.client.InvalidURL):
+            self.send_error(400, "The address or a header holds characters that must be percent-encoded")
+            return
         self.send_response_only(status)
         for name, value in answered:
             if name.lower() not in _HOP_BY_HOP | {"content-length"}:
