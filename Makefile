@@ -41,5 +41,5 @@ format: venv ## formats the code
 openapi: venv ## writes docs/openapi.json anew
 	@$(BIN)/python -m infra.check --write-openapi
 
-bench: venv ## measures the budgets, as ratios within one run
-	@$(BIN)/python -m infra.bench
+bench: venv ## measures the budgets, as ratios within one run (needs Java and npm)
+	@$(BIN)/python -m infra.bench $(if $(QUICK),--quick)

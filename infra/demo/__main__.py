@@ -141,6 +141,7 @@ def _try_to_reach(here: stack.Stack, intruder: Institution, victim: Institution)
             AWS_SECRET_ACCESS_KEY=role["SecretAccessKey"],
             AWS_SESSION_TOKEN=role["SessionToken"],
         )
+        boto3.setup_default_session()  # the one in use still has the root's credentials
         try:
             from chalicelib.tenancy import open_tenant  # reads the settings that were just put in place
 
@@ -165,15 +166,23 @@ def _show_report(report: dict[str, Any], rows: list[dict[str, Any]], seconds: fl
         table.add_column(heading, justify="right")
     for heading in ("opened", "closed", "events"):
         table.add_column(heading, justify="right", style="cyan")
-    table.add_column("DynamoDB requests", justify="right")
+    table.add_column("requests", justify="right")
+    table.add_column("needed", justify="right")
     table.add_column("seconds", justify="right")
     table.add_row(
         *(f"{counts[name]:,}" for name in ("read", "new", "changed", "unchanged", "removed", "quarantined")),
         *(f"{applied[name]:,}" for name in ("cases_opened", "cases_closed", "events_created")),
-        f"{report['requests']['total']:,} of {report['requests']['expected']:,} expected",
+        f"{report['requests']['total']:,}",
+        f"{report['requests']['expected']:,}",
         f"{seconds:.0f}",
     )
     console.print(table)
+    unchanged = counts["unchanged"]
+    if unchanged:
+        beyond = report["requests"]["beyond_expected"]
+        console.print(
+            f"  DynamoDB requests beyond what the changed rows need, for {unchanged:,} unchanged rows: {beyond}"
+        )
     if rows:
         reason = rows[0]["reasons"][0]
         console.print(f"  e.g. line {rows[0]['line']} waits in quarantine: {reason['field']} {reason['code']}")
@@ -187,7 +196,7 @@ def _show_events(kinds: dict[str, int]) -> None:
 def _show_attempts(attempts: list[isolation.Attempt]) -> None:
     for attempt in attempts:
         mark = "[green]denied[/]" if attempt.denied else f"[bold red]{attempt.outcome}[/]"
-        console.print(f"  {attempt.what:<34} {mark}")
+        console.print(f"  {attempt.what:<36} {mark}")
 
 
 if __name__ == "__main__":

@@ -36,8 +36,8 @@ def try_to_reach(intruder: Tenant, victim: Tenant) -> list[Attempt]:
     for what, act in _acts(intruder):
         own = _outcome(lambda act=act: act(intruder))
         if own != "allowed":
-            attempts.append(Attempt(f"{what} on its own", own))
-        attempts.append(Attempt(f"{what} on the other's", _outcome(lambda act=act: act(victim))))
+            attempts.append(Attempt(f"{what}, its own", own))
+        attempts.append(Attempt(f"{what}, the other's", _outcome(lambda act=act: act(victim))))
     return attempts
 
 

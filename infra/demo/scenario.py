@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -32,9 +33,12 @@ class Institution:
     api: Client
 
 
-def generate_extracts(folder: Path) -> dict[str, Any]:
-    """Writes the six monthly extracts and returns the manifest that says what is in them."""
+def generate_extracts(folder: Path, *, months: Sequence[str] = (), rows: int | None = None) -> dict[str, Any]:
+    """Writes the monthly extracts and returns the manifest that says what is in them: all six months (or those
+    named, as `2005-04`) and all customers (or the first `rows`)."""
     command = [sys.executable, str(SAMPLES / "generate.py"), "--out", str(folder)]
+    command += ["--months", *months] if months else []
+    command += [] if rows is None else ["--rows", str(rows)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     return json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
 
