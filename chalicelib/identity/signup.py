@@ -26,8 +26,7 @@ from chalicelib.platform.ids import is_id, new_id
 from chalicelib.platform.settings import settings
 from chalicelib.platform.store import shared
 from chalicelib.platform.telemetry import logger
-from chalicelib.tenancy import PENDING, TenantRecord, find_tenant, records
-from chalicelib.tenancy import steps
+from chalicelib.tenancy import PENDING, TenantRecord, find_tenant, records, steps
 
 FIRST_KEY_NAME = "owner"
 
