@@ -36,11 +36,12 @@ class Client:
     token: str = ""
 
     def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
-        """One call; the answer's JSON. Raises Refused with the problem document."""
+        """One call; the answer's JSON. A body of bytes is sent as it is, any other as JSON. Raises Refused with the
+        problem document."""
         request = urllib.request.Request(  # noqa: S310 - the stack's own address
             self.base + path,
             method=method,
-            data=None if body is None else json.dumps(body).encode(),
+            data=body if body is None or isinstance(body, bytes) else json.dumps(body).encode(),
             headers={
                 "Content-Type": "application/json",
                 **({"Authorization": f"Bearer {self.token}"} if self.token else {}),

@@ -34,10 +34,10 @@ def try_to_reach(intruder: Tenant, victim: Tenant) -> list[Attempt]:
     was not denied."""
     attempts: list[Attempt] = []
     for what, act in _acts(intruder):
-        own = _outcome(lambda act=act: act(intruder))
+        own = outcome_of(lambda act=act: act(intruder))
         if own != "allowed":
             attempts.append(Attempt(f"{what}, its own", own))
-        attempts.append(Attempt(f"{what}, the other's", _outcome(lambda act=act: act(victim))))
+        attempts.append(Attempt(f"{what}, the other's", outcome_of(lambda act=act: act(victim))))
     return attempts
 
 
@@ -77,7 +77,8 @@ def _acts(intruder: Tenant) -> list[tuple[str, Callable[[Tenant], Any]]]:
     return acts
 
 
-def _outcome(act: Callable[[], Any]) -> str:
+def outcome_of(act: Callable[[], Any]) -> str:
+    """How a call to AWS ended: `allowed`, `denied` by IAM, or the code of another error."""
     try:
         act()
     except ClientError as error:
