@@ -6,64 +6,20 @@ attribute is in the index.
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Any
 
-from pynamodb.attributes import (
-    Attribute,
-    BinaryAttribute,
-    BooleanAttribute,
-    JSONAttribute,
-    UnicodeAttribute,
-    UTCDateTimeAttribute,
-)
-from pynamodb.constants import LIST, NUMBER, STRING
+from pynamodb.attributes import BinaryAttribute, BooleanAttribute, JSONAttribute, UnicodeAttribute, UTCDateTimeAttribute
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex
 
 from chalicelib.cases.decide import CaseFigures
 from chalicelib.cases.position import BorrowerPosition, from_json, to_json
+from chalicelib.platform.attributes import DateAttribute, IntegerAttribute, StringsAttribute
 from chalicelib.platform.store import TenantModel
 
 ACCOUNT, BORROWER, STANDING, CASE = "account", "borrower", "standing", "case"
 REPAYMENT = "repayment"
 WORKLOAD, RULES = "workload", "rules"
 OPEN, CLOSED = "open", "closed"
-
-
-class IntegerAttribute(Attribute[int]):
-    """A whole number, such as money in minor units."""
-
-    attr_type = NUMBER
-
-    def serialize(self, value: int) -> str:
-        return str(value)
-
-    def deserialize(self, value: str) -> int:
-        return int(value)
-
-
-class DateAttribute(Attribute[date]):
-    """A calendar date, stored as ISO 8601 so that it sorts."""
-
-    attr_type = STRING
-
-    def serialize(self, value: date) -> str:
-        return value.isoformat()
-
-    def deserialize(self, value: str) -> date:
-        return date.fromisoformat(value)
-
-
-class StringsAttribute(Attribute[list[str]]):
-    """A list of strings, such as ids."""
-
-    attr_type = LIST
-
-    def serialize(self, value: list[str]) -> list[dict[str, str]]:
-        return [{STRING: each} for each in value]
-
-    def deserialize(self, value: list[dict[str, str]]) -> list[str]:
-        return [each[STRING] for each in value]
 
 
 class Account(TenantModel):

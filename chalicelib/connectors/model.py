@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import date
+from pynamodb.attributes import BinaryAttribute, BooleanAttribute, JSONAttribute, UnicodeAttribute, UTCDateTimeAttribute
 
-from pynamodb.attributes import (
-    Attribute,
-    BinaryAttribute,
-    BooleanAttribute,
-    JSONAttribute,
-    UnicodeAttribute,
-    UTCDateTimeAttribute,
-)
-from pynamodb.constants import NUMBER, STRING
-
+from chalicelib.platform.attributes import DateAttribute, IntegerAttribute
 from chalicelib.platform.store import TenantModel
 
 CONNECTORS = "connectors"
@@ -25,30 +16,6 @@ COMPLETED, REFUSED, DUPLICATE = "completed", "refused", "duplicate"
 
 ACCEPTED, APPLIED, PARTLY_APPLIED = "accepted", "applied", "partly_applied"
 """The states of a push receipt."""
-
-
-class IntegerAttribute(Attribute[int]):
-    """A whole number: a count, a version, bytes, milliseconds."""
-
-    attr_type = NUMBER
-
-    def serialize(self, value: int) -> str:
-        return str(value)
-
-    def deserialize(self, value: str) -> int:
-        return int(value)
-
-
-class DateAttribute(Attribute[date]):
-    """A calendar date, stored as ISO 8601."""
-
-    attr_type = STRING
-
-    def serialize(self, value: date) -> str:
-        return value.isoformat()
-
-    def deserialize(self, value: str) -> date:
-        return date.fromisoformat(value)
 
 
 class Connector(TenantModel):

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from pynamodb.attributes import (
-    BinaryAttribute,
-    BooleanAttribute,
-    JSONAttribute,
-    NumberAttribute,
-    UnicodeAttribute,
-    UTCDateTimeAttribute,
-)
+from pynamodb.attributes import BinaryAttribute, BooleanAttribute, JSONAttribute, UnicodeAttribute, UTCDateTimeAttribute
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex
 
+from chalicelib.platform.attributes import IntegerAttribute
 from chalicelib.platform.store import TenantModel
 
 EVENT_SK, DELIVERY_SK = "event", "delivery"
@@ -41,7 +35,7 @@ class Event(TenantModel):
     type = UnicodeAttribute()
     occurred_at = UTCDateTimeAttribute()
     data = JSONAttribute()
-    schema_version = NumberAttribute()
+    schema_version = IntegerAttribute()
     only_endpoint = UnicodeAttribute(null=True)
 
 
@@ -66,7 +60,7 @@ class Endpoint(TenantModel):
     previous_until = UTCDateTimeAttribute(null=True)
     created_at = UTCDateTimeAttribute()
     updated_at = UTCDateTimeAttribute()
-    version = NumberAttribute(default=1)
+    version = IntegerAttribute(default=1)
 
 
 class EndpointRegister(TenantModel):
@@ -75,7 +69,7 @@ class EndpointRegister(TenantModel):
     class Meta:
         table_kind = "feed"
 
-    version = NumberAttribute(default=0)
+    version = IntegerAttribute(default=0)
 
 
 class ByEndpoint(GlobalSecondaryIndex["Delivery"]):
@@ -105,7 +99,7 @@ class Delivery(TenantModel):
     event_type = UnicodeAttribute()
     status = UnicodeAttribute(default=PENDING)
     reason = UnicodeAttribute(null=True)
-    made = NumberAttribute(default=0)
+    made = IntegerAttribute(default=0)
     attempts = JSONAttribute(default=list)
     next_attempt_at = UTCDateTimeAttribute(null=True)
     updated_at = UTCDateTimeAttribute()

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from pynamodb.attributes import (
-    BinaryAttribute,
-    BooleanAttribute,
-    JSONAttribute,
-    NumberAttribute,
-    UnicodeAttribute,
-    UTCDateTimeAttribute,
-)
+from pynamodb.attributes import BinaryAttribute, BooleanAttribute, JSONAttribute, UnicodeAttribute, UTCDateTimeAttribute
 from pynamodb.exceptions import DoesNotExist
 
+from chalicelib.platform.attributes import IntegerAttribute
 from chalicelib.platform.errors import NotFound
 from chalicelib.platform.store import SharedModel, shared
 
@@ -47,7 +41,7 @@ class TenantRecord(SharedModel):
     intended = UnicodeAttribute(null=True)
     ready = BooleanAttribute(default=False)
     created_at = UTCDateTimeAttribute()
-    version = NumberAttribute(default=1)
+    version = IntegerAttribute(default=1)
 
 
 def records() -> type[TenantRecord]:

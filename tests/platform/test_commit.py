@@ -3,9 +3,9 @@
 import threading
 
 import pytest
-from pynamodb.attributes import NumberAttribute
 from pynamodb.exceptions import TransactWriteError
 
+from chalicelib.platform.attributes import IntegerAttribute
 from chalicelib.platform.commit import Check, Group, Put, Update, commit, commit_one
 from chalicelib.platform.requests import counted
 from chalicelib.platform.store import TenantModel
@@ -15,14 +15,14 @@ class Item(TenantModel):
     class Meta:
         table_kind = "cases"
 
-    number = NumberAttribute(default=0)
+    number = IntegerAttribute(default=0)
 
 
 class Leaf(TenantModel):
     class Meta:
         table_kind = "ledger"
 
-    number = NumberAttribute(default=0)
+    number = IntegerAttribute(default=0)
 
 
 def _group(tenant, name: str) -> Group:
