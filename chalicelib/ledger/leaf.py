@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -12,8 +11,10 @@ from chalicelib.ledger.model import Leaf
 from chalicelib.platform.clock import rfc3339
 from chalicelib.platform.commit import Put
 from chalicelib.platform.ids import id_from_digest, new_id
-from chalicelib.platform.sealing import Vault
 from chalicelib.platform.tenant import Tenant
+
+DIGEST = "ledger"
+"""The purpose of the digests in leaves."""
 
 
 def leaf_put(
@@ -33,7 +34,7 @@ def leaf_put(
     """
     leaf = tenant.bind(Leaf)
     leaf_id = new_id("leaf", at=now) if key is None else id_from_digest("leaf", hashlib.sha256(key.encode()).digest())
-    digest, at = content_digest(tenant.vault, content), rfc3339(now)
+    digest, at = tenant.vault.digest(DIGEST, canonical(content)), rfc3339(now)
     entry = entry_of(subject=subject, action=action, digest=digest, actor=actor, at=at)
     item = leaf(
         shard(leaf_id),
@@ -51,9 +52,3 @@ def leaf_put(
 def shard(leaf_id: str) -> str:
     """The partition of a leaf. It follows from the id alone: a leaf with a key has one place whenever it is made."""
     return f"leaf#{hashlib.sha256(leaf_id.encode()).hexdigest()[:2]}"
-
-
-def content_digest(vault: Vault, content: Mapping[str, object]) -> str:
-    """HMAC-SHA-256 of the canonical content in hexadecimal, under a key derived from the tenant's index key."""
-    key = vault.derived_id("ledg", "content digest").encode()
-    return hmac.new(key, canonical(content), hashlib.sha256).hexdigest()

@@ -1,7 +1,7 @@
 """Sealing of personal data with a tenant's own key, and keyed digests that let sealed values be searched for.
 
-A tenant has one KMS key. Under it lie two data keys, kept wrapped in the registry: one seals, one makes blind indexes
-and derived ids. Destroying the KMS key makes every sealed value of the tenant unreadable for good.
+A tenant has one KMS key. Under it lie two data keys, kept wrapped in the registry: one seals, one makes blind indexes,
+derived ids and digests. Destroying the KMS key makes every sealed value of the tenant unreadable for good.
 """
 
 from __future__ import annotations
@@ -67,9 +67,15 @@ class Vault:
         """The id of the thing that a business system calls `parts`, always the same and not to be guessed."""
         return id_from_digest(prefix, self._digest("id", prefix, *parts))
 
-    def _digest(self, *parts: str) -> bytes:
+    def digest(self, purpose: str, content: bytes) -> str:
+        """A keyed digest of some content (HMAC-SHA-256, hexadecimal): it proves the content to whoever has the key, and
+        nobody without it can try contents out. The same content has another digest for every `purpose`."""
+        return self._digest("digest", purpose, content).hex()
+
+    def _digest(self, *parts: str | bytes) -> bytes:
         # Lengths before values, so that ("ab", "c") and ("a", "bc") differ.
-        message = b"".join(len(raw).to_bytes(4, "big") + raw for raw in (p.encode() for p in parts))
+        raw = [part.encode() if isinstance(part, str) else part for part in parts]
+        message = b"".join(len(part).to_bytes(4, "big") + part for part in raw)
         return hmac.new(self._index_key, message, hashlib.sha256).digest()
 
     def _associated(self, bound_to: str) -> bytes:

@@ -68,6 +68,14 @@ def test_a_derived_id_is_always_the_same_and_keeps_its_parts_apart(first: str, s
     assert vault.derived_id("acct", first + "x", second) != vault.derived_id("acct", first, "x" + second)
 
 
+def test_a_digest_differs_by_purpose_key_and_content() -> None:
+    other = Vault("ten_A", KEY, KEY)
+    made = [vault.digest("ledger", b"1"), vault.digest("report", b"1"), vault.digest("ledger", b"2")]
+    assert len({*made, other.digest("ledger", b"1"), vault.blind_index("ledger", "1")}) == 5
+    assert vault.digest("ledger", b"1") == made[0]
+    assert len(made[0]) == 64
+
+
 @given(text)
 @example("K¸")
 def test_normalising_twice_changes_nothing_more(value: str) -> None:
