@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pynamodb.exceptions import UpdateError
-
 from chalicelib.platform.errors import NotFound
 from chalicelib.platform.telemetry import logger
 from chalicelib.tenancy import ACTIVE, PENDING, TRIALING, begin_provisioning, find_tenant, records
@@ -52,18 +50,12 @@ def activate(tenant_id: str, *, customer_id: str, subscription_id: str, subscrip
 
 def _leave_pending(tenant_id: str, state: str, customer_id: str, subscription_id: str) -> bool:
     model = records()
-    try:
-        model(tenant_id, "tenant").update(
-            actions=[
-                model.state.set(state),
-                model.customer_id.set(customer_id),
-                model.subscription_id.set(subscription_id),
-                model.version.add(1),
-            ],
-            condition=model.state == PENDING,
-        )
-    except UpdateError as error:
-        if error.cause_response_code == "ConditionalCheckFailedException":
-            return False
-        raise
-    return True
+    return model(tenant_id, "tenant").update_if(
+        model.state == PENDING,
+        [
+            model.state.set(state),
+            model.customer_id.set(customer_id),
+            model.subscription_id.set(subscription_id),
+            model.version.add(1),
+        ],
+    )

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pynamodb.exceptions import DoesNotExist
-
 from chalicelib.billing.activate import Outcome, activate
 from chalicelib.billing.checkout import read_checkout
 from chalicelib.billing.model import EVENT, billing_events
@@ -21,9 +19,8 @@ def process(event_id: str) -> Outcome:
     Raises what Stripe's SDK, DynamoDB or SQS raise; the event then stays unprocessed and the message comes back.
     """
     model = billing_events()
-    try:
-        event = model.get(event_id, EVENT, consistent_read=True)
-    except DoesNotExist:
+    event = model.find(event_id, EVENT)
+    if event is None:
         # Only a stored event is ever sent, so this message is not one of ours.
         logger.error("billing event is not stored", extra={"event_id": event_id})
         return Outcome.UNKNOWN_OBJECT

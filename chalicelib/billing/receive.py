@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from pydantic import BaseModel, ValidationError
-from pynamodb.exceptions import PutError
 
 from chalicelib.billing.errors import UntrustedEvent
-from chalicelib.billing.model import EVENT, BillingEvent, billing_events
+from chalicelib.billing.model import EVENT, billing_events
 from chalicelib.platform.aws import send
 from chalicelib.platform.telemetry import logger
 
@@ -69,19 +68,9 @@ def receive(event: Snapshot, *, now: datetime) -> bool:
         object_id=event.data.object.id,
         received_at=now,
     )
-    if not _put_once(stored) and model.get(event.id, EVENT, consistent_read=True).processed:
+    if not stored.put_new() and (known := model.find(event.id, EVENT)) is not None and known.processed:
         logger.info("billing event repeated", extra={"event_id": event.id, "type": event.type})
         return False
     send("billing", _GROUP, [{"event_id": event.id}])
     logger.info("billing event received", extra={"event_id": event.id, "type": event.type})
-    return True
-
-
-def _put_once(event: BillingEvent) -> bool:
-    try:
-        event.save(condition=BillingEvent.pk.does_not_exist())
-    except PutError as error:
-        if error.cause_response_code == "ConditionalCheckFailedException":
-            return False
-        raise
     return True

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from pynamodb.exceptions import DoesNotExist
-
 from chalicelib.cases.assignment import Assignment
 from chalicelib.cases.model import RULES, RuleDocument
 from chalicelib.cases.triggers import Triggers
@@ -56,12 +54,12 @@ def current_rules(tenant: Tenant, kind: Kind[D], *, now: datetime) -> Version[D]
     """The current version. The first time it is needed, the default becomes the tenant's own version 1."""
     model = tenant.bind(RuleDocument)
     while True:
-        try:
-            return read_version(kind, model.get(RULES, kind.name, consistent_read=True))
-        except DoesNotExist:
-            first = Version(1, kind.default(), DEFAULT_AUTHOR, now)
-            if commit_one(tenant.store, _group(tenant, kind, first)):
-                return first
+        stored = model.find(RULES, kind.name)
+        if stored is not None:
+            return read_version(kind, stored)
+        first = Version(1, kind.default(), DEFAULT_AUTHOR, now)
+        if commit_one(tenant.store, _group(tenant, kind, first)):
+            return first
 
 
 def replace_rules(

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from pynamodb.exceptions import DoesNotExist, PutError
-
 from chalicelib.connectors.mapping import Mapping, from_dict, load_preset
 from chalicelib.connectors.model import CONNECTORS, Connector
 from chalicelib.platform.errors import Conflict, NotFound
 from chalicelib.platform.ids import new_id
 from chalicelib.platform.tenant import Tenant
-
-REFUSED_CONDITION = "ConditionalCheckFailedException"
 
 
 def create_connector(tenant: Tenant, name: str, preset: str, *, now: datetime, key: str | None = None) -> Connector:
@@ -33,24 +29,20 @@ def create_connector(tenant: Tenant, name: str, preset: str, *, now: datetime, k
         mapping_version=mapping.version,
         created_at=now,
     )
-    try:
-        connector.save(condition=model.pk.does_not_exist())
-    except PutError as error:
-        if error.cause_response_code != REFUSED_CONDITION:
-            raise
-        made = find_connector(tenant, connector.sk)
-        if (made.name, made.preset) != (name, preset):
-            raise Conflict("this Idempotency-Key was used to create another connector") from None
-        return made
-    return connector
+    if connector.put_new():
+        return connector
+    made = find_connector(tenant, connector.sk)
+    if (made.name, made.preset) != (name, preset):
+        raise Conflict("this Idempotency-Key was used to create another connector")
+    return made
 
 
 def find_connector(tenant: Tenant, connector_id: str) -> Connector:
     """The connector as it is now. Raises NotFound."""
-    try:
-        return tenant.bind(Connector).get(CONNECTORS, connector_id, consistent_read=True)
-    except DoesNotExist:
-        raise NotFound("no such connector") from None
+    connector = tenant.bind(Connector).find(CONNECTORS, connector_id)
+    if connector is None:
+        raise NotFound("no such connector")
+    return connector
 
 
 def all_connectors(tenant: Tenant) -> Iterator[Connector]:

@@ -13,10 +13,8 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
 
-from pynamodb.exceptions import DoesNotExist, PutError
-
 from chalicelib.cases import Repayment, apply_repayment
-from chalicelib.connectors.connectors import REFUSED_CONDITION, find_connector
+from chalicelib.connectors.connectors import find_connector
 from chalicelib.connectors.model import ACCEPTED, APPLIED, PARTLY_APPLIED, PUSH, PushReceipt
 from chalicelib.platform import aws
 from chalicelib.platform.commit import Group, Update, commit_one
@@ -64,10 +62,10 @@ def push(
 
 def find_push(tenant: Tenant, connector_id: str, receipt_id: str) -> PushReceipt:
     """The receipt as it is now. Raises NotFound."""
-    try:
-        return tenant.bind(PushReceipt).get(connector_id, PUSH + receipt_id, consistent_read=True)
-    except DoesNotExist:
-        raise NotFound("the connector has no such push receipt") from None
+    receipt = tenant.bind(PushReceipt).find(connector_id, PUSH + receipt_id)
+    if receipt is None:
+        raise NotFound("the connector has no such push receipt")
+    return receipt
 
 
 def apply_push(tenant: Tenant, connector_id: str, receipt_id: str, *, now: datetime) -> None:
@@ -123,8 +121,7 @@ def _first_receipt(
     tenant: Tenant, connector_id: str, receipt_id: str, digest: str, object_key: str, rows: int, now: datetime
 ) -> PushReceipt:
     """Stores the receipt, or finds the one that an earlier call under the same id stored. Raises Conflict."""
-    model = tenant.bind(PushReceipt)
-    receipt = model(
+    receipt = tenant.bind(PushReceipt)(
         connector_id,
         PUSH + receipt_id,
         status=ACCEPTED,
@@ -133,16 +130,12 @@ def _first_receipt(
         rows=rows,
         received_at=now,
     )
-    try:
-        receipt.save(condition=model.pk.does_not_exist())
-    except PutError as error:
-        if error.cause_response_code != REFUSED_CONDITION:
-            raise
-        stored = find_push(tenant, connector_id, receipt_id)
-        if stored.sha256 != digest:
-            raise Conflict("this Idempotency-Key was used to push other rows") from None
-        return stored
-    return receipt
+    if receipt.put_new():
+        return receipt
+    stored = find_push(tenant, connector_id, receipt_id)
+    if stored.sha256 != digest:
+        raise Conflict("this Idempotency-Key was used to push other rows")
+    return stored
 
 
 def _written(rows: Sequence[PushedRow]) -> bytes:

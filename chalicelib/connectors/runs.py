@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from pynamodb.exceptions import DoesNotExist
 from pynamodb.expressions.update import Action
 from ulid import ULID
 
@@ -52,10 +51,10 @@ def wake(tenant: Tenant, connector_id: str) -> None:
 
 def find_run(tenant: Tenant, connector_id: str, run_id: str) -> Run:
     """The run as it is now. Raises NotFound."""
-    try:
-        return tenant.bind(Run).get(connector_id, RUN + run_id, consistent_read=True)
-    except DoesNotExist:
-        raise NotFound("the connector has no such run") from None
+    run = tenant.bind(Run).find(connector_id, RUN + run_id)
+    if run is None:
+        raise NotFound("the connector has no such run")
+    return run
 
 
 def list_runs(

@@ -225,7 +225,7 @@ def _attempted(batch: Batch, job: Job, attempt: Attempt, now: datetime) -> None:
     delivery.made += 1
     delivery.attempts = [*cast("list[object]", delivery.attempts), attempt.document()][-KEPT_ATTEMPTS:]
     chance = random.random()  # noqa: S311 - spreads retries, is no secret
-    settled = settle(attempt, int(delivery.made), now=now, jitter=chance, not_before=batch.resting.get(job.lane))
+    settled = settle(attempt, delivery.made, now=now, jitter=chance, not_before=batch.resting.get(job.lane))
     _settled(delivery, settled, now)
     batch.records.append((job.message, delivery))
     batch.counts[DELIVERED if settled.status == DELIVERED else attempt.kind] += 1
@@ -266,7 +266,7 @@ def _record(batch: Batch, count: int, now: datetime) -> None:
 def _follow_up(records: Sequence[tuple[Message, Delivery]], now: datetime) -> list[Message]:
     """Asks for the next attempts that are due; returns the messages for whose deliveries that did not succeed."""
     origins: Mapping[Message, Message] = {
-        Message(m.tenant_id, m.event_id, m.endpoint_id, int(delivery.made) + 1, delivery.next_attempt_at): m
+        Message(m.tenant_id, m.event_id, m.endpoint_id, delivery.made + 1, delivery.next_attempt_at): m
         for m, delivery in records
         if delivery.next_attempt_at is not None
     }

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from pynamodb.exceptions import DoesNotExist, UpdateError
 from pynamodb.expressions.update import Action
 
 from chalicelib.feed import endpoints, messages
@@ -50,11 +49,9 @@ def retry(tenant: Tenant, delivery_id: str, *, now: datetime) -> Delivery:
     Raises NotFound, Conflict for a delivery that was made or whose endpoint is deleted or disabled, and Unavailable
     when the queue does not take it.
     """
-    model = tenant.bind(Delivery)
-    try:
-        delivery = model.get(delivery_id, DELIVERY_SK, consistent_read=True)
-    except DoesNotExist:
-        raise NotFound("no such delivery") from None
+    delivery = tenant.bind(Delivery).find(delivery_id, DELIVERY_SK)
+    if delivery is None:
+        raise NotFound("no such delivery")
     if delivery.status == DELIVERED:
         raise Conflict("the event was delivered already")
     try:
@@ -66,7 +63,7 @@ def retry(tenant: Tenant, delivery_id: str, *, now: datetime) -> Delivery:
     if endpoint.resting_until is not None:
         endpoints.wake(tenant, endpoint.sk)
     _reopen(delivery, now)
-    message = Message(tenant.id, delivery.event_id, delivery.endpoint_id, int(delivery.made) + 1)
+    message = Message(tenant.id, delivery.event_id, delivery.endpoint_id, delivery.made + 1)
     if messages.send([message], now=now):
         raise Unavailable("the queue of deliveries did not take it; try again")
     return delivery
@@ -81,12 +78,8 @@ def _reopen(delivery: Delivery, now: datetime) -> None:
         Delivery.updated_at.set(now),
     ]
     unchanged = (Delivery.status == delivery.status) & (Delivery.made == delivery.made)
-    try:
-        delivery.update(actions=actions, condition=unchanged)
-    except UpdateError as error:
-        if error.cause_response_code != "ConditionalCheckFailedException":
-            raise
-        raise Conflict("the delivery is being attempted at this moment") from None
+    if not delivery.update_if(unchanged, actions):
+        raise Conflict("the delivery is being attempted at this moment")
 
 
 def _key(endpoint_id: str, position: Mapping[str, Any]) -> dict[str, dict[str, str]]:

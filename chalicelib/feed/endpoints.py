@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pynamodb.exceptions import DeleteError, DoesNotExist, UpdateError
 from pynamodb.expressions.update import Action
 
 from chalicelib.feed import catalogue, egress
@@ -70,7 +69,8 @@ def create_endpoint(
         updated_at=now,
     )
     for _ in range(_CREATE_TRIES):
-        seen = _register_version(register)
+        known = register.find(REGISTER_PK, REGISTER_SK)
+        seen = 0 if known is None else known.version
         if len(list_endpoints(tenant)) >= MAX_ENDPOINTS:
             raise Conflict(f"there are {MAX_ENDPOINTS} endpoints, which is as many as one tenant may have")
         unchanged = register.version.does_not_exist() if seen == 0 else register.version == seen
@@ -88,10 +88,10 @@ def list_endpoints(tenant: Tenant) -> list[Endpoint]:
 
 def find_endpoint(tenant: Tenant, endpoint_id: str) -> Endpoint:
     """One endpoint as it is now. Raises NotFound."""
-    try:
-        return tenant.bind(Endpoint).get(ENDPOINTS_PK, endpoint_id, consistent_read=True)
-    except DoesNotExist:
-        raise NotFound("no such webhook endpoint") from None
+    endpoint = tenant.bind(Endpoint).find(ENDPOINTS_PK, endpoint_id)
+    if endpoint is None:
+        raise NotFound("no such webhook endpoint")
+    return endpoint
 
 
 def change_endpoint(
@@ -128,12 +128,8 @@ def change_endpoint(
 def delete_endpoint(tenant: Tenant, endpoint_id: str) -> None:
     """Removes the endpoint and its secrets; what is still on its way to it is abandoned. Raises NotFound."""
     model = tenant.bind(Endpoint)
-    try:
-        model(ENDPOINTS_PK, endpoint_id).delete(condition=model.pk.exists())
-    except DeleteError as error:
-        if error.cause_response_code != "ConditionalCheckFailedException":
-            raise
-        raise NotFound("no such webhook endpoint") from None
+    if not model(ENDPOINTS_PK, endpoint_id).delete_if(model.pk.exists()):
+        raise NotFound("no such webhook endpoint")
     logger.info("endpoint deleted", extra={"tenant_id": tenant.id, "endpoint_id": endpoint_id})
 
 
@@ -223,22 +219,11 @@ def _check_patterns(patterns: Sequence[str]) -> None:
             )
 
 
-def _register_version(register: type[EndpointRegister]) -> int:
-    try:
-        return int(register.get(REGISTER_PK, REGISTER_SK, consistent_read=True).version)
-    except DoesNotExist:
-        return 0
-
-
 def _changed(endpoint: Endpoint, actions: Sequence[Action], now: datetime) -> Endpoint:
     """Updates the endpoint if it is still as it was read."""
     actions = [*actions, Endpoint.updated_at.set(now), Endpoint.version.add(1)]
-    try:
-        endpoint.update(actions=actions, condition=Endpoint.version == endpoint.version)
-    except UpdateError as error:
-        if error.cause_response_code != "ConditionalCheckFailedException":
-            raise
-        raise Conflict("the endpoint was changed by somebody else at this moment") from None
+    if not endpoint.update_if(Endpoint.version == endpoint.version, actions):
+        raise Conflict("the endpoint was changed by somebody else at this moment")
     return endpoint
 
 
@@ -247,10 +232,4 @@ def _still_there(tenant: Tenant, endpoint_id: str, actions: Sequence[Action]) ->
     if not is_id("ep", endpoint_id):
         return False
     model = tenant.bind(Endpoint)
-    try:
-        model(ENDPOINTS_PK, endpoint_id).update(actions=list(actions), condition=model.pk.exists())
-    except UpdateError as error:
-        if error.cause_response_code != "ConditionalCheckFailedException":
-            raise
-        return False
-    return True
+    return model(ENDPOINTS_PK, endpoint_id).update_if(model.pk.exists(), actions)

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from pynamodb.exceptions import PutError
-
 from chalicelib.feed.events import body, find_events
 from chalicelib.feed.model import LOG_PK, LogPage
 from chalicelib.platform.errors import Unavailable
@@ -61,13 +59,7 @@ def append(tenant: Tenant, event_ids: Sequence[str]) -> None:
         fresh = [event_id for event_id in event_ids if event_id not in known]
         if not fresh:
             return
-        page = model(LOG_PK, _sk(last + 1), event_ids=fresh)
-        try:
-            page.save(condition=model.pk.does_not_exist())
-        except PutError as error:
-            if error.cause_response_code != "ConditionalCheckFailedException":
-                raise
-        else:
+        if model(LOG_PK, _sk(last + 1), event_ids=fresh).put_new():
             return
     raise Unavailable("the log of events is written to by too many at once")
 

@@ -100,7 +100,7 @@ def endpoint_view(each: Endpoint, secret: str | None = None) -> EndpointView:
         previous_secret_until=each.previous_until,
         created_at=each.created_at,
         updated_at=each.updated_at,
-        version=int(each.version),
+        version=each.version,
         secret=secret,
     )
 
@@ -119,7 +119,7 @@ def delivery_view(each: Delivery) -> DeliveryView:
         event_type=each.event_type,
         status=each.status,
         reason=each.reason,
-        attempts_made=int(each.made),
+        attempts_made=each.made,
         attempts=[AttemptView.model_validate(attempt) for attempt in cast("list[object]", each.attempts)],
         next_attempt_at=each.next_attempt_at,
         updated_at=each.updated_at,

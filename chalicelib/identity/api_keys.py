@@ -14,7 +14,6 @@ from collections.abc import Collection
 from datetime import datetime
 
 from pynamodb.attributes import UnicodeAttribute, UnicodeSetAttribute, UTCDateTimeAttribute
-from pynamodb.exceptions import DoesNotExist
 
 from chalicelib.platform.aws import secret
 from chalicelib.platform.errors import Unauthenticated
@@ -91,12 +90,7 @@ def verify(text: str, *, now: datetime) -> ApiKey:
     """The key that a caller presented. Raises Unauthenticated, with one and the same sentence for a key that is
     malformed, unknown or wrong, and its own for one that is revoked or has expired."""
     match = _FORM.match(text)
-    key = None
-    if match:
-        try:
-            key = shared().bind(ApiKey).get(match[1], "api-key")
-        except DoesNotExist:
-            key = None
+    key = shared().bind(ApiKey).find(match[1], "api-key") if match else None
     presented = _hash(match[2] if match else "")
     if not hmac.compare_digest(presented, key.secret_hash if key else "") or key is None:
         raise Unauthenticated("the API key is not valid")

@@ -7,14 +7,18 @@ the class for the whole process, so nothing is ever written to the shared model;
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 import botocore.session
 from botocore.client import BaseClient
 from pynamodb.attributes import UnicodeAttribute
 from pynamodb.connection import Connection, TableConnection
 from pynamodb.connection.base import MetaTable
+from pynamodb.exceptions import DoesNotExist, PynamoDBException
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
 from pynamodb.models import Model
 
 from chalicelib.platform import requests
@@ -28,10 +32,33 @@ class UnboundModel(Exception):
 
 
 class StoredModel(Model):
-    """What all our models share: the keys `pk` and `sk`, and no way to reach a table before being bound."""
+    """What all our models share: the keys `pk` and `sk`, and no way to reach a table before being bound.
+
+    The methods here answer what PynamoDB raises: that there is no such item, or that a condition does not hold.
+    """
 
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True)
+
+    @classmethod
+    def find(cls, pk: str, sk: str) -> Self | None:
+        """The item as it is now, by a consistent read; None when there is none."""
+        try:
+            return cls.get(pk, sk, consistent_read=True)
+        except DoesNotExist:
+            return None
+
+    def put_new(self) -> bool:
+        """Writes the item; False, and nothing is written, when there is one under its key."""
+        return _held(self.save, condition=type(self).pk.does_not_exist())
+
+    def update_if(self, condition: Condition, actions: Sequence[Action]) -> bool:
+        """Changes the stored item, and this object with it; False when `condition` does not hold of what is stored."""
+        return _held(self.update, actions=list(actions), condition=condition)
+
+    def delete_if(self, condition: Condition) -> bool:
+        """Deletes the stored item; False when `condition` does not hold of it."""
+        return _held(self.delete, condition=condition)
 
     @classmethod
     def _get_connection(cls) -> TableConnection:
@@ -163,6 +190,17 @@ def shared() -> SharedStore:
     if _shared is None:
         _shared = SharedStore(botocore.session.get_session(), settings().region)
     return _shared
+
+
+def _held(operation: Callable[..., Any], **arguments: Any) -> bool:
+    """Carries out a conditional write and says whether its condition held."""
+    try:
+        operation(**arguments)
+    except PynamoDBException as error:
+        if error.cause_response_code != "ConditionalCheckFailedException":
+            raise
+        return False
+    return True
 
 
 def _table_kind(model: type[StoredModel]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pynamodb.attributes import BinaryAttribute, BooleanAttribute, JSONAttribute, UnicodeAttribute, UTCDateTimeAttribute
-from pynamodb.exceptions import DoesNotExist
 
 from chalicelib.platform.attributes import IntegerAttribute
 from chalicelib.platform.errors import NotFound
@@ -51,7 +50,7 @@ def records() -> type[TenantRecord]:
 
 def find_tenant(tenant_id: str) -> TenantRecord:
     """The tenant's record as it is now. Raises NotFound."""
-    try:
-        return records().get(tenant_id, "tenant", consistent_read=True)
-    except DoesNotExist:
-        raise NotFound("no such tenant") from None
+    record = records().find(tenant_id, "tenant")
+    if record is None:
+        raise NotFound("no such tenant")
+    return record

@@ -3,6 +3,7 @@
 import botocore.session
 import pytest
 from pynamodb.attributes import UnicodeAttribute
+from pynamodb.exceptions import PutError
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex
 
 from chalicelib.platform.requests import counted
@@ -90,3 +91,36 @@ def test_requests_are_counted_by_operation_also_in_nested_blocks(tenant) -> None
             list(note.query("n"))
     assert dict(outer) == {"PutItem": 1, "Query": 1}
     assert dict(inner) == {"Query": 1}
+
+
+def test_an_item_is_found_or_not_without_an_exception(tenant) -> None:
+    note = tenant.bind(Note)
+    assert note.find("n", "1") is None
+    note("n", "1", text="here").save()
+    found = note.find("n", "1")
+    assert found is not None
+    assert found.text == "here"
+
+
+def test_a_new_item_never_replaces_one_that_is_there(tenant) -> None:
+    note = tenant.bind(Note)
+    assert note("n", "1", text="first").put_new()
+    assert not note("n", "1", text="second").put_new()
+    assert note.get("n", "1").text == "first"
+
+
+def test_an_item_changes_and_goes_only_where_a_condition_holds(tenant) -> None:
+    note = tenant.bind(Note)
+    absent, stored = note("n", "0"), note("n", "1", text="first")
+    stored.save()
+    assert not absent.update_if(note.pk.exists(), [note.text.set("second")])
+    assert stored.update_if(note.text == "first", [note.text.set("second")])
+    assert stored.text == "second"
+    assert not stored.delete_if(note.text == "first")
+    assert stored.delete_if(note.text == "second")
+    assert note.find("n", "1") is None
+
+
+def test_a_write_that_fails_for_another_reason_than_its_condition_raises(tenant) -> None:
+    with pytest.raises(PutError):
+        tenant.bind(Note)("n" * 3000, "1").put_new()
