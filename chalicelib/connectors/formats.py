@@ -76,10 +76,10 @@ def read_text(source: BinaryIO, into: Path, form: DelimitedFormat, *, columns: C
                 first, _, rows = block.partition(b"\n")
                 headings = _headings(first.decode(), form, columns)
             if joiner:
-                rows = joiner.feed(rows.decode()).encode()
+                rows = joiner.feed(rows)
             out.write(tail.hold_back(rows) if tail else rows)
         if joiner:
-            rows = joiner.finish().encode()
+            rows = joiner.finish()
             out.write(tail.hold_back(rows) if tail else rows)
     if headings is None:
         raise FileRefused("empty_file", "The file is empty: it has not even a line of headings")

@@ -24,17 +24,20 @@ def set_known_aside(con: duckdb.DuckDBPyConnection, text: TextFile, out: Path, m
     """
     path = literal(str(out / "lines.parquet"))
     con.execute(
-        "COPY (SELECT d.line, CASE WHEN k.line_digest IS NULL THEN d.raw END AS raw, k.line_digest "
+        # One join tells three things apart: known lines (line and place), fresh ones (no place), unseen rows (no line).
+        "COPY (SELECT d.line, CASE WHEN k.place IS NULL THEN d.raw END AS raw, k.place "
         f"FROM (SELECT line, raw, {named(line_digests('raw'))} FROM {filled_lines(text)}) d "
-        f"LEFT JOIN (SELECT line_digest, line_check FROM previous WHERE line_digest IS NOT NULL AND {may_know}) k "
-        f"ON k.line_digest = d.line_digest AND k.line_check = d.line_check) TO {path} ({PARQUET})"
+        "FULL JOIN "
+        f"(SELECT place, CASE WHEN {may_know} THEN line_digest END AS line_digest, line_check FROM previous) k "
+        "ON k.line_digest = d.line_digest AND k.line_check = d.line_check) "
+        f"TO {path} ({PARQUET})"
     )
     con.execute(
         "CREATE OR REPLACE TEMP TABLE unseen AS SELECT p.* FROM previous p "
-        f"ANTI JOIN (SELECT line_digest FROM read_parquet({path}) WHERE raw IS NULL) k ON k.line_digest = p.line_digest"
+        f"SEMI JOIN (SELECT place FROM read_parquet({path}) WHERE line IS NULL) u ON p.place = u.place"
     )
     con.execute(
-        f"CREATE OR REPLACE TEMP VIEW known AS SELECT {', '.join(COLUMNS)} FROM previous p "
+        f"CREATE OR REPLACE TEMP VIEW known AS SELECT {', '.join(COLUMNS)}, p.place FROM previous p "
         "ANTI JOIN unseen u ON p.place = u.place"
     )
     return f"(SELECT line, raw FROM read_parquet({path}) WHERE raw IS NOT NULL)"
@@ -45,10 +48,9 @@ def find_doubted(con: duckdb.DuckDBPyConnection, out: Path) -> bool:
 
     Such lines have to be looked at like any other, so that all rows of the key meet in one place.
     """
-    path = literal(str(out / "lines.parquet"))
+    known_lines = f"read_parquet({literal(str(out / 'lines.parquet'))}) WHERE line IS NOT NULL AND place IS NOT NULL"
     lines, accounts = con.execute(
-        f"SELECT (SELECT count(*) FROM read_parquet({path}) WHERE raw IS NULL), "
-        "(SELECT count(*) FROM previous) - (SELECT count(*) FROM unseen)"
+        f"SELECT (SELECT count(*) FROM {known_lines}), (SELECT count(*) FROM previous) - (SELECT count(*) FROM unseen)"
     ).fetchall()[0]
     con.execute(
         "CREATE OR REPLACE TEMP TABLE doubted AS SELECT account_key FROM known "
@@ -56,7 +58,7 @@ def find_doubted(con: duckdb.DuckDBPyConnection, out: Path) -> bool:
     )
     if lines != accounts:
         con.execute(
-            "INSERT INTO doubted SELECT account_key FROM known WHERE line_digest IN (SELECT line_digest "
-            f"FROM read_parquet({path}) WHERE raw IS NULL GROUP BY line_digest HAVING count(*) > 1)"
+            "INSERT INTO doubted SELECT account_key FROM known "
+            f"WHERE place IN (SELECT place FROM {known_lines} GROUP BY place HAVING count(*) > 1)"
         )
     return bool(con.execute("SELECT 1 FROM doubted LIMIT 1").fetchall())

@@ -71,21 +71,21 @@ class RecordJoiner:
         self._longest = form.max_line_bytes
         self._waiting: list[str] = []
 
-    def feed(self, block: str) -> str:
-        """The block's lines (each ends with a line end) with records joined; a record still open is held back."""
-        if not self._waiting and self._quote not in block:
+    def feed(self, block: bytes) -> bytes:
+        """The block's lines (UTF-8, each ends with a line feed) with records joined; one still open is held back."""
+        if not self._waiting and self._quote.encode() not in block:
             return block
         done: list[str] = []
-        for line in block.split("\n")[:-1]:
+        for line in block.decode().split("\n")[:-1]:
             self._take(line, done)
-        return "".join(f"{line}\n" for line in done)
+        return _lines(done)
 
-    def finish(self) -> str:
+    def finish(self) -> bytes:
         """What was held back when the file ends: its first line cannot be right, the ones after it may be."""
         done: list[str] = []
         while self._waiting:
             self._give_up(done)
-        return "".join(f"{line}\n" for line in done)
+        return _lines(done)
 
     def _take(self, line: str, done: list[str]) -> None:
         if not self._waiting:
@@ -120,3 +120,7 @@ class RecordJoiner:
         if self._escape is not None and self._escape in line:
             line = line.replace(self._escape * 2, "").replace(self._escape + self._quote, "")
         return line.count(self._quote) % 2 == 1
+
+
+def _lines(lines: list[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()

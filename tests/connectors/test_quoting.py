@@ -18,7 +18,8 @@ ESCAPED = DelimitedFormat(kind="delimited", encoding="utf-8", delimiter=",", quo
 
 def joined(text: str, form: DelimitedFormat = COMMA) -> list[str]:
     joiner = RecordJoiner(form)
-    return [line.replace(INNER_LINE_END, "⏎") for line in (joiner.feed(text) + joiner.finish()).split("\n")[:-1]]
+    lines = (joiner.feed(text.encode()) + joiner.finish()).decode().split("\n")[:-1]
+    return [line.replace(INNER_LINE_END, "⏎") for line in lines]
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_what_the_csv_module_writes_is_read_back_in_any_blocks(records, cut):
     joiner = RecordJoiner(COMMA)
     lines = buffer.getvalue().splitlines(keepends=True)
     blocks = ["".join(lines[start : start + cut]) for start in range(0, len(lines), cut)]
-    text = "".join(map(joiner.feed, blocks)) + joiner.finish()
+    text = (b"".join(joiner.feed(block.encode()) for block in blocks) + joiner.finish()).decode()
     assert text.count("\n") == len(lines)
     read = [split_record(line, COMMA) for line in text.split("\n") if line]
     assert [[value.replace(INNER_LINE_END, "\n") for value in record] for record in read] == records
