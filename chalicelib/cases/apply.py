@@ -18,7 +18,6 @@ from functools import reduce
 from itertools import chain
 
 from chalicelib.cases.assignment import Assignment, choose
-from chalicelib.cases.batches import Key, item, read_items, write_items
 from chalicelib.cases.decide import Open, decide
 from chalicelib.cases.effects import EVENTS, Effect, bundles, change_of, effect_of
 from chalicelib.cases.items import NamedRow, account_item, borrower_item, name_rows, stated_position
@@ -42,6 +41,7 @@ from chalicelib.cases.rules import ASSIGNMENT, TRIGGERS, Kind, Version, current_
 from chalicelib.cases.rules import D as Document
 from chalicelib.cases.triggers import Triggers
 from chalicelib.ledger import leaf_put
+from chalicelib.platform.batches import Key, item, read_items, write_items
 from chalicelib.platform.commit import MAX_ITEMS, Group, commit
 from chalicelib.platform.errors import Unavailable
 from chalicelib.platform.telemetry import logger

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from chalicelib.cases.batches import Key, item, read_items, read_partition
 from chalicelib.cases.delinquency import Booking, bucket, days_past_due, overdue_after
 from chalicelib.cases.model import (
     ACCOUNT,
@@ -21,6 +20,7 @@ from chalicelib.cases.model import (
     Standing,
     position_of,
 )
+from chalicelib.platform.batches import Key, item, read_items, read_partition
 from chalicelib.platform.errors import NotFound
 from chalicelib.platform.tenant import Tenant
 

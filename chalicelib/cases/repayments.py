@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
-from chalicelib.cases.batches import item, read_items
 from chalicelib.cases.decide import decide
 from chalicelib.cases.delinquency import Booking
 from chalicelib.cases.effects import bundles, change_of, effect_of, next_place, noted
@@ -31,6 +30,7 @@ from chalicelib.cases.rules import TRIGGERS, Version, current_rules, read_versio
 from chalicelib.cases.triggers import Triggers
 from chalicelib.feed import event_put
 from chalicelib.ledger import leaf_put
+from chalicelib.platform.batches import item, read_items
 from chalicelib.platform.commit import MAX_ITEMS, Put, Write, commit_one
 from chalicelib.platform.errors import Conflict, Invalid, NotFound, Unavailable
 from chalicelib.platform.tenant import Tenant

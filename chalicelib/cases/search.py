@@ -10,8 +10,8 @@ from pynamodb.exceptions import QueryError
 from pynamodb.expressions.operand import Path
 from pynamodb.pagination import ResultIterator
 
-from chalicelib.cases.batches import item, read_items
 from chalicelib.cases.model import CASE, STANDING, Borrower, Case, Standing, position_of
+from chalicelib.platform.batches import read_each
 from chalicelib.platform.errors import Invalid
 from chalicelib.platform.tenant import Tenant
 
@@ -63,7 +63,7 @@ def search_cases(tenant: Tenant, field: SearchField, value: str, *, limit: int, 
 
     `limit` counts borrowers. Three round trips: borrowers by blind index, their standings, their cases.
     """
-    borrower, standing, case = tenant.bind(Borrower), tenant.bind(Standing), tenant.bind(Case)
+    borrower = tenant.bind(Borrower)
     index = {"name": borrower.by_name, "phone": borrower.by_phone, "id_number": borrower.by_id_number}[field]
     found = index.query(
         tenant.vault.blind_index(field, value),
@@ -72,11 +72,11 @@ def search_cases(tenant: Tenant, field: SearchField, value: str, *, limit: int, 
         last_evaluated_key=_start(start),
     )
     people = _page(found)
-    standings = read_items(tenant.store, [(standing, person.pk, STANDING) for person in people])
-    positions = [position_of(p.pk, item(standings, standing, p.pk, STANDING)) for p in people]
+    standings = read_each(tenant.store, tenant.bind(Standing), (person.pk for person in people), STANDING)
+    positions = [position_of(person.pk, standings.get(person.pk)) for person in people]
     ids = [id for p in positions for id in (p.case_id, *reversed(p.past_case_ids)) if id is not None]
-    cases = read_items(tenant.store, [(case, id, CASE) for id in ids])
-    return Cases([c for id in ids if (c := item(cases, case, id, CASE)) is not None], found.last_evaluated_key)
+    cases = read_each(tenant.store, tenant.bind(Case), ids, CASE)
+    return Cases([cases[id] for id in ids if id in cases], found.last_evaluated_key)
 
 
 def _start(position: Position | None) -> dict[str, dict[str, str]] | None:

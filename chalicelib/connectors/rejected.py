@@ -9,6 +9,7 @@ from chalicelib.connectors.connectors import find_connector
 from chalicelib.connectors.model import QUARANTINE, QuarantinedRow
 from chalicelib.connectors.pages import Cursor, page_of
 from chalicelib.connectors.runs import find_run
+from chalicelib.platform.batches import write_items
 from chalicelib.platform.errors import NotFound
 from chalicelib.platform.tenant import Tenant
 
@@ -26,17 +27,18 @@ class RejectedRow:
 def store_rejected(tenant: Tenant, run_id: str, rows: Iterable[RejectedRow]) -> None:
     """Stores the rows of a run, in batches. Storing them again changes nothing."""
     model, vault = tenant.bind(QuarantinedRow), tenant.vault
-    with model.batch_write() as batch:
-        for row in rows:
-            item = model(
-                run_id,
-                f"{QUARANTINE}{row.line:010d}",
-                line=row.line,
-                reasons=row.reasons,
-                mapping_version=row.mapping_version,
-                sealed=vault.seal({"raw": row.raw}, bound_to=_bound_to(run_id, row.line)),
-            )
-            batch.save(item)
+    items = (
+        model(
+            run_id,
+            f"{QUARANTINE}{row.line:010d}",
+            line=row.line,
+            reasons=row.reasons,
+            mapping_version=row.mapping_version,
+            sealed=vault.seal({"raw": row.raw}, bound_to=_bound_to(run_id, row.line)),
+        )
+        for row in rows
+    )
+    write_items(tenant.store, items)
 
 
 def list_rejected(

@@ -33,8 +33,9 @@ from chalicelib.feed.model import (
     Endpoint,
     Event,
 )
+from chalicelib.platform.batches import WRITE_BATCH, read_each, write_items
 from chalicelib.platform.clock import utc_now
-from chalicelib.platform.errors import NotFound
+from chalicelib.platform.errors import NotFound, Unavailable
 from chalicelib.platform.settings import settings
 from chalicelib.platform.telemetry import logger
 from chalicelib.platform.tenant import Tenant
@@ -48,7 +49,6 @@ REST = timedelta(seconds=60)
 
 SLOW_FAILURES = 3
 KEPT_ATTEMPTS = 20
-_WRITE_AT_ONCE = 25
 
 Lane = tuple[str, str]
 """A tenant and one of its endpoints."""
@@ -199,7 +199,7 @@ def _post(
             else:
                 batch.failed.add(job.message)
         # Whole requests while there is more to come; all there is when nothing else is coming for a moment.
-        whole = len(batch.records) // _WRITE_AT_ONCE * _WRITE_AT_ONCE
+        whole = len(batch.records) // WRITE_BATCH * WRITE_BATCH
         if waiting := len(batch.records) if not group else whole:
             _record(batch, waiting, clock())
 
@@ -249,13 +249,10 @@ def _record(batch: Batch, count: int, now: datetime) -> None:
     records, batch.records = batch.records[:count], batch.records[count:]
     for tenant_id in dict.fromkeys(message.tenant_id for message, _ in records):
         own = [record for record in records if record[0].tenant_id == tenant_id]
-        model = batch.tenants[tenant_id].bind(Delivery)
-        for start in range(0, len(own), _WRITE_AT_ONCE):
-            part = own[start : start + _WRITE_AT_ONCE]
+        for start in range(0, len(own), WRITE_BATCH):
+            part = own[start : start + WRITE_BATCH]
             try:
-                with model.batch_write() as writing:
-                    for _, delivery in part:
-                        writing.save(delivery)
+                write_items(batch.tenants[tenant_id].store, (delivery for _, delivery in part))
             except _STORE_ERRORS as error:
                 logger.error("deliveries not recorded", extra={"tenant_id": tenant_id, "error": type(error).__name__})
                 batch.failed.update(message for message, _ in part)
@@ -280,8 +277,7 @@ def delivery_id(tenant: Tenant, event_id: str, endpoint_id: str) -> str:
 
 def find_deliveries(tenant: Tenant, ids: Iterable[str]) -> dict[str, Delivery]:
     """The deliveries of those ids that exist, by id: one request for each hundred."""
-    found = tenant.bind(Delivery).batch_get([(i, DELIVERY_SK) for i in ids], consistent_read=True)
-    return {delivery.pk: delivery for delivery in found}
+    return read_each(tenant.store, tenant.bind(Delivery), ids, DELIVERY_SK)
 
 
 def _new_delivery(tenant: Tenant, pk: str, message: Message, event: Event, now: datetime) -> Delivery:
@@ -303,4 +299,4 @@ def _receiver(tenant: Tenant, endpoint: Endpoint, now: datetime) -> Receiver:
 _NOBODY = Receiver("", (), allow_loopback=False)
 """Stands for an endpoint that does not exist any more; nothing is ever posted to it."""
 
-_STORE_ERRORS = (PynamoDBException, ClientError, BotoCoreError)
+_STORE_ERRORS = (PynamoDBException, ClientError, BotoCoreError, Unavailable)

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from chalicelib.feed import catalogue
 from chalicelib.feed.model import EVENT_SK, Event
+from chalicelib.platform.batches import read_each
 from chalicelib.platform.commit import Put
 from chalicelib.platform.ids import new_id
 from chalicelib.platform.tenant import Tenant
@@ -37,8 +38,7 @@ def event_put(
 
 def find_events(tenant: Tenant, ids: Iterable[str]) -> dict[str, Event]:
     """The events of those ids that exist, by id: one request for each hundred."""
-    found = tenant.bind(Event).batch_get([(event_id, EVENT_SK) for event_id in ids], consistent_read=True)
-    return {event.pk: event for event in found}
+    return read_each(tenant.store, tenant.bind(Event), ids, EVENT_SK)
 
 
 def body(event: Event) -> bytes:

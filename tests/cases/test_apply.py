@@ -8,12 +8,12 @@ from datetime import timedelta
 
 import pytest
 
-from chalicelib.cases import Applied, apply_rows, batches
+from chalicelib.cases import Applied, apply_rows
 from chalicelib.cases import apply as apply_module
 from chalicelib.cases.model import Case
 from chalicelib.cases.rules import ASSIGNMENT, TRIGGERS, replace_rules
 from chalicelib.feed import catalogue
-from chalicelib.platform import requests
+from chalicelib.platform import batches, requests
 from chalicelib.platform.errors import Unavailable
 from tests.cases.bank import Bank, assert_sound, cases, events, items, summary
 

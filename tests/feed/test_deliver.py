@@ -85,7 +85,7 @@ def test_a_copy_that_is_sent_all_the_same_carries_the_same_id(
     event_id = dispatched()
     batch = queue.take()
     with monkeypatch.context() as patch:
-        patch.setattr(tenant.bind(Delivery), "batch_write", _broken)
+        patch.setattr(tenant.store.connection, "batch_write_item", _broken)
         patch.setattr(deliver_module, "open_tenant", lambda _: tenant)
         failed = feed_deliver(batch, context)
     # It was posted but could not be recorded, so the message comes again.

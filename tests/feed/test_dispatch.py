@@ -115,7 +115,7 @@ def test_a_feed_that_cannot_be_read_comes_again_from_its_first_event(tenant, emi
     def unreadable(*_, **__):
         raise RuntimeError("throttled")
 
-    monkeypatch.setattr(tenant.bind(Event), "batch_get", unreadable)
+    monkeypatch.setattr(tenant.store.connection, "batch_get_item", unreadable)
     monkeypatch.setattr("chalicelib.feed.handlers.open_tenant", lambda _: tenant)
     first = batch["Records"][0]["dynamodb"]["SequenceNumber"]
     assert feed_dispatch(batch, context) == {"batchItemFailures": [{"itemIdentifier": first}]}

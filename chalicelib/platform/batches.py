@@ -1,4 +1,4 @@
-"""Reading and writing many items of the `cases` table at once, whatever their models, in full batches."""
+"""Reading and writing many items of one table at once, whatever their models, in full batches."""
 
 from __future__ import annotations
 
@@ -42,6 +42,12 @@ def read_items(store: Store, keys: Iterable[Key], *, pause: Callable[[float], No
         put_off = _wait(put_off, pause) if left else 0
         waiting = left + waiting[READ_BATCH:]
     return found
+
+
+def read_each(store: Store, model: type[M], pks: Iterable[str], sk: str) -> dict[str, M]:
+    """The items of one bound model and one `sk` that exist among `pks`, by pk; otherwise as `read_items`."""
+    found = read_items(store, [(model, pk, sk) for pk in pks])
+    return {pk: cast("M", stored) for (pk, _), stored in found.items()}
 
 
 def item(found: Found, model: type[M], pk: str, sk: str) -> M | None:

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import pytest
 
-from chalicelib.cases.batches import read_items, read_partition, write_items
-from chalicelib.cases.model import WORKLOAD, Workload
 from chalicelib.platform import requests
+from chalicelib.platform.attributes import IntegerAttribute
+from chalicelib.platform.batches import read_each, read_items, read_partition, write_items
 from chalicelib.platform.errors import Unavailable
+from chalicelib.platform.store import TenantModel
 
 
-def loads(tenant, count: int) -> list[Workload]:
-    model = tenant.bind(Workload)
-    return [model(WORKLOAD, f"c{n:03d}", open_cases=n) for n in range(count)]
+class Note(TenantModel):
+    class Meta:
+        table_kind = "cases"
+
+    number = IntegerAttribute()
+
+
+def notes(tenant, count: int) -> list[Note]:
+    model = tenant.bind(Note)
+    return [model("notes", f"n{n:03d}", number=n) for n in range(count)]
 
 
 def keys(tenant, count: int):
-    return [(tenant.bind(Workload), WORKLOAD, f"c{n:03d}") for n in range(count)]
+    return [(tenant.bind(Note), "notes", f"n{n:03d}") for n in range(count)]
 
 
 def puts_off_half(monkeypatch, tenant, *, name: str, times: int):
@@ -45,7 +53,7 @@ def puts_off_half(monkeypatch, tenant, *, name: str, times: int):
 
 def test_items_go_out_in_full_batches_and_come_back_in_full_batches(tenant):
     with requests.counted() as sent:
-        write_items(tenant.store, loads(tenant, 130))
+        write_items(tenant.store, notes(tenant, 130))
         found = read_items(tenant.store, keys(tenant, 140))
     assert sent == {"BatchWriteItem": 6, "BatchGetItem": 2}
     assert len(found) == 130
@@ -62,9 +70,9 @@ def test_what_is_put_off_is_written_and_read_in_the_end(tenant, monkeypatch):
     pauses: list[float] = []
     puts_off_half(monkeypatch, tenant, name="batch_write_item", times=5)
     puts_off_half(monkeypatch, tenant, name="batch_get_item", times=3)
-    write_items(tenant.store, loads(tenant, 60), pause=pauses.append)
+    write_items(tenant.store, notes(tenant, 60), pause=pauses.append)
     found = read_items(tenant.store, keys(tenant, 60), pause=pauses.append)
-    assert {sk: item.open_cases for (_, sk), item in found.items()} == {f"c{n:03d}": n for n in range(60)}
+    assert {sk: item.number for (_, sk), item in found.items()} == {f"n{n:03d}": n for n in range(60)}
     assert len(pauses) == 8
 
 
@@ -73,7 +81,7 @@ def test_a_store_that_puts_everything_off_for_good_is_unavailable(tenant, monkey
     puts_off_half(monkeypatch, tenant, name=name, times=1000)
     with pytest.raises(Unavailable):
         if name == "batch_write_item":
-            write_items(tenant.store, loads(tenant, 1), pause=lambda _: None)
+            write_items(tenant.store, notes(tenant, 1), pause=lambda _: None)
         else:
             read_items(tenant.store, keys(tenant, 1), pause=lambda _: None)
 
@@ -84,10 +92,17 @@ def test_a_failure_while_the_next_batch_is_made_is_not_lost(tenant, monkeypatch)
 
     monkeypatch.setattr(tenant.store.connection, "batch_write_item", fails)
     with pytest.raises(ConnectionError):
-        write_items(tenant.store, loads(tenant, 30))
+        write_items(tenant.store, notes(tenant, 30))
 
 
 def test_a_partition_is_read_by_kind_and_in_order(tenant):
-    write_items(tenant.store, loads(tenant, 3))
-    items = read_partition(tenant.store, WORKLOAD, {"c001": tenant.bind(Workload)})
-    assert [item.sk for item in items] == ["c001"]
+    write_items(tenant.store, notes(tenant, 3))
+    items = read_partition(tenant.store, "notes", {"n001": tenant.bind(Note)})
+    assert [item.sk for item in items] == ["n001"]
+
+
+def test_items_of_one_kind_are_read_by_their_partition(tenant):
+    model = tenant.bind(Note)
+    write_items(tenant.store, [model(pk, "note", number=n) for n, pk in enumerate("ab")])
+    found = read_each(tenant.store, model, ["b", "a", "nobody", "b"], "note")
+    assert {pk: stored.number for pk, stored in found.items()} == {"a": 0, "b": 1}
