@@ -195,10 +195,10 @@ class _Compiler:
                 written = item.date_format.replace("%Y", "YYYY").replace("%m", "MM").replace("%d", "DD")
                 judgements.append((unreadable, self._reason("not_a_date", f"a day of the calendar as {written}", item)))
             case CurrencyField():
-                accepted = ", ".join(["a currency code of ISO 4217", *(item.codes or ())])
+                accepted = _listed(["a currency code of ISO 4217", *(item.codes or ())])
                 judgements.append((unreadable, self._reason("unknown_currency", accepted, item)))
             case CodeField():
-                judgements.append((unreadable, self._reason("unknown_code", ", ".join(item.codes), item)))
+                judgements.append((unreadable, self._reason("unknown_code", _listed(list(item.codes)), item)))
         return _first_of(judgements)
 
     def _judge_text(self, item: TextField, value: str) -> list[Judgement]:
@@ -279,6 +279,10 @@ class _Compiler:
 def _first_of(judgements: list[Judgement], otherwise: int = 0) -> str:
     whens = " ".join(f"WHEN {test} THEN {reason}" for test, reason in judgements)
     return f"CASE {whens} ELSE {otherwise} END::UTINYINT"
+
+
+def _listed(accepted: list[str]) -> str:
+    return ", ".join(accepted[:20]) + (f" and {len(accepted) - 20} more" if len(accepted) > 20 else "")
 
 
 def _digest(part: str) -> str:

@@ -48,7 +48,7 @@ def lines_of(text: TextFile) -> str:
 
     The delimiter is NUL, which a checked file cannot hold, so that each line is one column.
     """
-    longest = 3 * text.format.max_line_bytes + 1024  # a character of one or two bytes can take three in UTF-8
+    longest = 4 * text.format.max_line_bytes + 1024  # a character takes up to four bytes in UTF-8
     return (
         "(SELECT row_number() OVER () + 1 AS line, raw FROM read_csv("
         f"{literal(str(text.path))}, columns = {{'raw': 'VARCHAR'}}, auto_detect = false, header = false, "

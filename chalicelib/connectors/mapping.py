@@ -42,6 +42,7 @@ MONEY_TARGETS: tuple[MoneyTarget, ...] = get_args(MoneyTarget)
 MUST_BE_MAPPED: tuple[Target, ...] = ("account.key", "borrower.key", "account.overdue_amount")
 
 Heading = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Pattern = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00]+$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -148,7 +149,7 @@ class TextField(_Field):
 
     type: Literal["text"]
     target: TextTarget
-    pattern: str | None = None
+    pattern: Pattern | None = None
     max_length: int = Field(default=500, ge=1, le=10_000)
 
 
@@ -201,7 +202,7 @@ class CodeField(_Field):
 
     type: Literal["code"]
     target: TextTarget
-    codes: dict[Heading, str] = Field(min_length=1, max_length=1000)
+    codes: dict[Heading, Heading] = Field(min_length=1, max_length=1000)
 
 
 FieldMapping = Annotated[TextField | MoneyField | DateField | CurrencyField | CodeField, Field(discriminator="type")]
@@ -212,14 +213,14 @@ class RequiredTogether(_Strict):
 
     kind: Literal["required_together"]
     when: Target
-    requires: list[Target] = Field(min_length=1)
+    requires: list[Target] = Field(min_length=1, max_length=len(TARGETS))
 
 
 class NotAfterBusinessDate(_Strict):
     """None of the dates lies after the file's business date."""
 
     kind: Literal["not_after_business_date"]
-    fields: list[DateTarget] = Field(min_length=1)
+    fields: list[DateTarget] = Field(min_length=1, max_length=len(TARGETS))
 
 
 Check = Annotated[RequiredTogether | NotAfterBusinessDate, Field(discriminator="kind")]
@@ -234,7 +235,7 @@ class Mapping(_Strict):
     source: ObjectStoreSource
     format: DelimitedFormat
     fields: list[FieldMapping]
-    checks: list[Check] = []
+    checks: list[Check] = Field(default_factory=list[Check], max_length=8)
     currency: str | None = None
     max_quarantine_share: Share = 0.05
     max_removed_share: Share = 0.20

@@ -25,6 +25,7 @@ from tests.connectors.delivery import FIELDS, document, mapping, with_field
         ({"fields": with_field("account.balance", min="much")}, "/fields/5/money/min", "decimal"),
         ({"fields": with_field("account.oldest_due_date", date_format="%d.%m.%y")}, None, "%Y, %m and %d once each"),
         ({"fields": with_field("account.currency", codes={"1": "XXX"})}, None, "XXX"),
+        ({"fields": with_field("borrower.phone", pattern="a\0")}, "/fields/3/text/pattern", "match pattern"),
         ({"currency": "CNY"}, "", "either a field"),
         ({"form": {"quote": "|"}}, "/format", "must not stand in the delimiter"),
         ({"form": {"escape": "\\"}}, "/format", "beside quote"),

@@ -236,6 +236,14 @@ def test_a_carriage_return_inside_a_row_is_a_reason_and_is_shown(tmp_path):
     assert (line, codes(reasons), "a\u240db" in raw) == (2, ["stray_return"], True)
 
 
+def test_the_longest_line_allowed_is_read_and_a_file_of_headings_alone_has_no_rows(tmp_path):
+    desk = Desk(tmp_path)
+    line = row(name="")
+    line = row(name="王" * ((desk.mapping.format.max_line_bytes - len(line)) // 3))
+    assert [codes(reasons) for *_, reasons in desk.quarantined(desk.stage(delivered([line])))] == [["too_long"]]
+    assert desk.stage(delivered([])).rows == 0
+
+
 def test_all_rows_of_a_key_that_is_met_twice_are_quarantined(tmp_path):
     desk = Desk(tmp_path)
     staged = desk.stage(delivered([row(), row(key="A2"), row(balance="7"), row(balance="-")]))
