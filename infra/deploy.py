@@ -20,7 +20,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
-from infra import package
+from infra import emulator, package
 
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
 Say = Callable[[str], None]
@@ -61,6 +61,8 @@ def deploy(what: Deployment, say: Say = print) -> dict[str, str]:
     bucket = _artifact_bucket(what.stage)
     template = _with_uploads(built, bucket, say)
     _limit_concurrency(template, what.concurrency_per_queue)
+    if emulator.is_emulator(boto3.client("cloudformation").meta.endpoint_url):
+        template = emulator.adapted(template)
     _apply(what, template, bucket, say)
     stack = boto3.client("cloudformation").describe_stacks(StackName=what.stack_name)["Stacks"][0]
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
@@ -79,8 +81,11 @@ def _artifact_bucket(stage: str) -> str:
     s3 = boto3.client("s3")
     name = f"duebridge-{stage}-artifacts-{account}"
     try:
-        s3.head_bucket(Bucket=name)
-    except ClientError:
+        # The name can be guessed: a bucket that somebody else made under it is refused here.
+        s3.head_bucket(Bucket=name, ExpectedBucketOwner=account)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in {"404", "NoSuchBucket"}:
+            raise
         where = s3.meta.region_name
         place = {} if where == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": where}}
         s3.create_bucket(Bucket=name, **place)
@@ -109,8 +114,7 @@ def _with_uploads(built: package.Package, bucket: str, say: Say) -> dict[str, An
 
 
 def _limit_concurrency(template: dict[str, Any], workers: int) -> None:
-    """How many workers a queue may have is written into the template as a number: the emulator hands a parameter on
-    as text, and its poller stops on it."""
+    """Writes into the template how many workers a queue may have; see `infra.emulator` on why it is no parameter."""
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Lambda::EventSourceMapping" and "ScalingConfig" in resource["Properties"]:
             resource["Properties"]["ScalingConfig"]["MaximumConcurrency"] = workers
@@ -142,6 +146,11 @@ def _apply(what: Deployment, template: dict[str, Any], bucket: str, say: Say) ->
         "Capabilities": CAPABILITIES,
     }
     status = _status(what.stack_name)
+    if status == "ROLLBACK_COMPLETE":
+        say("the stack's first creation had failed; it begins anew")
+        cloudformation.delete_stack(StackName=what.stack_name)
+        cloudformation.get_waiter("stack_delete_complete").wait(StackName=what.stack_name)
+        status = None
     try:
         if status is None:
             say("creating the stack")

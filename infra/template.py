@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import yaml
 
+from infra import emulator
 from infra.local.ministack import ACCOUNT, REGION
 from infra.paths import ROOT
 
@@ -30,7 +31,7 @@ def tenant_role_policy(*, stage: str, bucket: str) -> dict[str, Any]:
         "Stage": stage,
         "DataBucket": bucket,
     }
-    return cast("dict[str, Any]", _filled(policy, names))
+    return cast("dict[str, Any]", emulator.softened(_filled(policy, names)))
 
 
 def _filled(node: Any, names: dict[str, str]) -> Any:

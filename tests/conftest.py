@@ -51,6 +51,9 @@ def aws(ministack_port: int) -> Iterator[None]:
         "DUEBRIDGE_FEED_DISPATCH_ARN": (
             f"arn:aws:lambda:{ministack.REGION}:{ministack.ACCOUNT}:function:{PREFIX}-feed_dispatch"
         ),
+        "DUEBRIDGE_FEED_DISPATCH_DEAD_ARN": (
+            f"arn:aws:sqs:{ministack.REGION}:{ministack.ACCOUNT}:{PREFIX}-feed-dispatch-dead"
+        ),
         "DUEBRIDGE_STRIPE_SECRET": f"{PREFIX}/stripe",
         "DUEBRIDGE_API_KEY_SECRET": f"{PREFIX}/api-keys",
         "DUEBRIDGE_PUBLIC_URL": "http://localhost:8000",
@@ -85,7 +88,7 @@ def _make_shared_resources() -> None:
             BillingMode="PAY_PER_REQUEST",
         )
     boto3.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": ministack.REGION})
-    for queue in ("tenant-lifecycle", "sync", "sync-chunks", "deliveries", "billing"):
+    for queue in ("tenant-lifecycle", "sync", "sync-chunks", "deliveries", "billing", "feed-dispatch-dead"):
         boto3.client("sqs").create_queue(QueueName=f"{PREFIX}-{queue}")
     secrets = boto3.client("secretsmanager")
     stripe = {"api_key": "sk_test_local", "webhook_secret": "whsec_local_unit_tests"}

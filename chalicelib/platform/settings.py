@@ -28,6 +28,7 @@ class Settings:
     tenant_role_arn: str
     user_pool_id: str
     feed_dispatch_arn: str
+    feed_dispatch_dead_arn: str
     stripe_secret_name: str
     api_key_secret_name: str
     stripe_api_base: str
@@ -71,6 +72,7 @@ def settings() -> Settings:
         tenant_role_arn=env["DUEBRIDGE_TENANT_ROLE_ARN"],
         user_pool_id=env.get("DUEBRIDGE_USER_POOL_ID", ""),
         feed_dispatch_arn=env.get("DUEBRIDGE_FEED_DISPATCH_ARN", ""),
+        feed_dispatch_dead_arn=env.get("DUEBRIDGE_FEED_DISPATCH_DEAD_ARN", ""),
         stripe_secret_name=env["DUEBRIDGE_STRIPE_SECRET"],
         api_key_secret_name=env["DUEBRIDGE_API_KEY_SECRET"],
         stripe_api_base=env.get("DUEBRIDGE_STRIPE_API_BASE", ""),

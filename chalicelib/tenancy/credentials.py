@@ -7,10 +7,13 @@ policy does not name is refused by IAM, whatever the code says.
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from datetime import datetime, timedelta
 from typing import Any
 
 import boto3
+import botocore.session
+from botocore.loaders import Loader
 
 from chalicelib.platform.aws import client
 from chalicelib.platform.clock import utc_now
@@ -21,7 +24,9 @@ from chalicelib.platform.tenant import DATA_KEY, INDEX_KEY, Tenant
 from chalicelib.tenancy.registry import TenantRecord, find_tenant
 
 SESSION_SECONDS = 3600
-RENEW_BEFORE = timedelta(minutes=5)
+RENEW_BEFORE = timedelta(minutes=15)
+"""Longer than any function may run, so that no credentials expire under a worker."""
+
 MAX_SESSION_POLICY = 2048
 """Characters that STS accepts in a session policy."""
 
@@ -36,22 +41,31 @@ TABLE_ACTIONS = (
     "UpdateItem",
 )
 
-_open: dict[str, Tenant] = {}
+MAX_OPEN = 64
+"""Tenants that a container keeps open at a time; with their clients each takes a megabyte or two."""
+
+_open: OrderedDict[str, Tenant] = OrderedDict()
+_loader = Loader()
+"""Reads botocore's descriptions of services once for all tenants' sessions, not once for each."""
 
 
 def open_tenant(tenant_id: str) -> Tenant:
-    """The tenant, ready to work for: kept while the container is warm, until shortly before its credentials expire.
+    """The tenant, ready to work for: kept while the container is warm, until some time before its credentials expire.
 
     Raises NotFound for an unknown tenant and Conflict for one whose provisioning has not finished.
     """
     tenant = _open.get(tenant_id)
     if tenant is not None and tenant.store.expires_at and utc_now() < tenant.store.expires_at - RENEW_BEFORE:
+        _open.move_to_end(tenant_id)
         return tenant
     record = find_tenant(tenant_id)
     if not record.ready:
         raise Conflict(f"the tenant is being set up (state {record.state})", state=record.state)
     tenant = _opened(record)
     _open[tenant_id] = tenant
+    _open.move_to_end(tenant_id)
+    while len(_open) > MAX_OPEN:
+        _open.popitem(last=False)
     return tenant
 
 
@@ -63,12 +77,10 @@ def _opened(record: TenantRecord) -> Tenant:
         DurationSeconds=SESSION_SECONDS,
         Policy=json.dumps(session_policy(settings(), record.pk, record.key_arn), separators=(",", ":")),
     )["Credentials"]
-    session = boto3.Session(
-        aws_access_key_id=answer["AccessKeyId"],
-        aws_secret_access_key=answer["SecretAccessKey"],
-        aws_session_token=answer["SessionToken"],
-        region_name=settings().region,
-    )
+    core = botocore.session.get_session()
+    core.register_component("data_loader", _loader)
+    core.set_credentials(answer["AccessKeyId"], answer["SecretAccessKey"], answer["SessionToken"])
+    session = boto3.Session(botocore_session=core, region_name=settings().region)
     expires: datetime = answer["Expiration"]
     return Tenant(
         id=record.pk,
@@ -76,7 +88,7 @@ def _opened(record: TenantRecord) -> Tenant:
         key_arn=record.key_arn,
         wrapped_keys={DATA_KEY: record.wrapped_data_key, INDEX_KEY: record.wrapped_index_key},
         session=session,
-        store=TenantStore(record.pk, session._session, settings().region, expires),  # pyright: ignore[reportPrivateUsage] - boto3's botocore session has no public name
+        store=TenantStore(record.pk, core, settings().region, expires),
     )
 
 

@@ -152,6 +152,7 @@ def _make_feed_mapping(record: TenantRecord) -> str:
         MaximumBatchingWindowInSeconds=0,
         BisectBatchOnFunctionError=True,
         FunctionResponseTypes=["ReportBatchItemFailures"],
+        DestinationConfig={"OnFailure": {"Destination": settings().feed_dispatch_dead_arn}},
         FilterCriteria={"Filters": [{"Pattern": pattern}]},
     )["UUID"]
 

@@ -51,16 +51,22 @@ def _acts(intruder: Tenant) -> list[tuple[str, Callable[[Tenant], Any]]]:
 
     acts: list[tuple[str, Callable[[Tenant], Any]]] = []
     for kind in TABLES:
-        acts += [
-            (f"GetItem {kind}", lambda of, kind=kind: dynamodb.get_item(TableName=table(of, kind), Key=nothing)),
-            (f"PutItem {kind}", lambda of, kind=kind: dynamodb.put_item(TableName=table(of, kind), Item=nothing)),
-            (f"DeleteItem {kind}", lambda of, kind=kind: dynamodb.delete_item(TableName=table(of, kind), Key=nothing)),
-        ]
+        calls: dict[str, Callable[[str], Any]] = {
+            "GetItem": lambda name: dynamodb.get_item(TableName=name, Key=nothing),
+            "PutItem": lambda name: dynamodb.put_item(TableName=name, Item=nothing),
+            "Query": lambda name: dynamodb.query(
+                TableName=name, KeyConditionExpression="pk = :pk", ExpressionAttributeValues={":pk": nothing["pk"]}
+            ),
+            "BatchGetItem": lambda name: dynamodb.batch_get_item(RequestItems={name: {"Keys": [nothing]}}),
+            "TransactWriteItems": lambda name: dynamodb.transact_write_items(
+                TransactItems=[{"Put": {"TableName": name, "Item": nothing}}]
+            ),
+            "DeleteItem": lambda name: dynamodb.delete_item(TableName=name, Key=nothing),
+        }
+        acts += [(f"{call} {kind}", lambda of, do=do, kind=kind: do(table(of, kind))) for call, do in calls.items()]
+    own_key = intruder.encryption  # so that a refusal is of the prefix, and not of the other's key
     acts += [
-        (
-            "PutObject",
-            lambda of: s3.put_object(Bucket=of.bucket, Key=of.object_key("check"), Body=b"", **of.encryption),
-        ),
+        ("PutObject", lambda of: s3.put_object(Bucket=of.bucket, Key=of.object_key("check"), Body=b"", **own_key)),
         ("GetObject", lambda of: s3.get_object(Bucket=of.bucket, Key=of.object_key("drop", ".keep"))),
         ("ListObjects", lambda of: s3.list_objects_v2(Bucket=of.bucket, Prefix=f"{of.id}/")),
         ("DeleteObject", lambda of: s3.delete_object(Bucket=of.bucket, Key=of.object_key("check"))),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from infra import emulator
 from infra.template import resources
 
 POLICIES = sorted((Path(__file__).resolve().parents[2] / ".chalice" / "policies").glob("*.json"))
@@ -14,7 +15,9 @@ WITHOUT_RESOURCE = {"MakeTenantKeys", "FindTenantKeys", "MapFeedStreams", "FindF
 
 
 def statements(policy: Path) -> list[dict]:
-    return json.loads(policy.read_text())["Statement"]
+    """Every statement, also those that stand only under a condition of the template."""
+    found = json.loads(policy.read_text())["Statement"]
+    return [statement["Fn::If"][1] if "Fn::If" in statement else statement for statement in found]
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda p: p.stem)
@@ -48,6 +51,24 @@ def test_every_function_has_its_own_policy() -> None:
     stage = config["stages"]["cell"]
     named = {stage["iam_policy_file"], *(f["iam_policy_file"] for f in stage["lambda_functions"].values())}
     assert named == {f"policies/{policy.name}" for policy in POLICIES}
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda p: p.stem)
+def test_keys_are_used_only_with_this_stages_tag(policy: Path) -> None:
+    for statement in statements(policy):
+        if any(action.startswith("kms:") for action in statement["Action"]):
+            asked = statement["Condition"]["StringEquals"]
+            assert asked.get("aws:ResourceTag/stage") or asked.get("aws:RequestTag/stage")
+
+
+def test_only_the_emulators_template_asks_for_less() -> None:
+    strict = {"Effect": "Allow", "Condition": {"StringEquals": {"a": "b"}, "StringLike": {"c": "d"}}}
+    made = emulator.softened({"Statement": [strict]})["Statement"][0]
+    assert made["Condition"] == {"StringEqualsIfExists": {"a": "b"}, "StringLike": {"c": "d"}}
+    assert not emulator.is_emulator("https://cloudformation.eu-central-1.amazonaws.com")
+    assert not emulator.is_emulator("https://cloudformation.cn-north-1.amazonaws.com.cn")
+    assert emulator.is_emulator("http://127.0.0.1:4566")
+    assert emulator.is_emulator("https://amazonaws.com.example")
 
 
 def test_every_queue_has_a_dead_letter_queue_and_an_alarm_on_it() -> None:

@@ -1,13 +1,14 @@
 """A tenant's credentials reach its own resources and are refused everywhere else, by IAM and not by our code."""
 
 import json
+from collections import OrderedDict
 
 import pytest
 
 from chalicelib.platform.ids import new_id
 from chalicelib.platform.settings import settings
-from chalicelib.tenancy import session_policy
-from chalicelib.tenancy.credentials import MAX_SESSION_POLICY
+from chalicelib.tenancy import credentials, session_policy
+from chalicelib.tenancy.credentials import MAX_SESSION_POLICY, RENEW_BEFORE
 from infra.demo.isolation import try_to_reach
 
 
@@ -43,3 +44,16 @@ def test_a_tenants_session_may_do_nothing_else(tenant, service: str) -> None:
 
     with pytest.raises(ClientError, match=r"(?i)denied|not authorized"):
         calls[service](tenant.session.client(service))
+
+
+def test_credentials_are_renewed_before_any_function_could_outlive_them(repository) -> None:
+    stage = json.loads((repository / ".chalice" / "config.json").read_text())["stages"]["cell"]
+    longest = max(stage["lambda_timeout"], *(f["lambda_timeout"] for f in stage["lambda_functions"].values()))
+    assert RENEW_BEFORE.total_seconds() > longest
+
+
+def test_a_container_keeps_only_so_many_tenants_open(tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(credentials, "MAX_OPEN", 2)
+    monkeypatch.setattr(credentials, "_open", OrderedDict(first=tenant, second=tenant))
+    assert credentials.open_tenant(tenant.id).id == tenant.id
+    assert list(credentials._open) == ["second", tenant.id]

@@ -1,0 +1,39 @@
+"""What the template must give up for MiniStack, in one place, so that what AWS gets gives up nothing.
+
+- It knows neither the tags of KMS keys nor a mapping's function as condition keys; on AWS a condition on a missing key
+  refuses. Here it becomes "if the key exists".
+- It speaks plain HTTP on the loopback interface, so the bucket's refusal of plain HTTP has to go.
+- It hands numbers in parameters on as text; how many workers a queue may have is therefore written into the template.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+_IF_EXISTS = {"StringEquals": "StringEqualsIfExists", "ArnEquals": "ArnEqualsIfExists"}
+_LEFT_OUT = ("DataBucketPolicy",)
+
+
+def is_emulator(endpoint_url: str) -> bool:
+    """Whether an endpoint is something else than AWS itself (in any partition)."""
+    host = endpoint_url.partition("://")[2].partition("/")[0].partition(":")[0]
+    return not host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+
+
+def adapted(template: dict[str, Any]) -> dict[str, Any]:
+    """The template as MiniStack can carry it out."""
+    resources = {name: made for name, made in template["Resources"].items() if name not in _LEFT_OUT}
+    return {**template, "Resources": softened(resources)}
+
+
+def softened(node: Any) -> Any:
+    """A piece of template with the conditions of its policies made "if the key exists"."""
+    if isinstance(node, list):
+        return [softened(value) for value in cast("list[Any]", node)]
+    if not isinstance(node, dict):
+        return node
+    members = cast("dict[str, Any]", node)
+    made = {key: softened(value) for key, value in members.items()}
+    if "Effect" in members and "Condition" in members:
+        made["Condition"] = {_IF_EXISTS.get(test, test): asked for test, asked in members["Condition"].items()}
+    return made

@@ -1,0 +1,83 @@
+"""The deployed stack with two institutions on it: one that loaded two months, and its rival that loaded nothing.
+
+All are made once for the session and build on each other; a test asks for the furthest state that it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.demo import scenario
+from infra.demo.scenario import Institution
+from infra.local import processes
+from infra.local.stack import Stack
+
+ROWS = 500
+"""Customers in the extracts: few enough to be quick, and every way in which a row is broken is among them."""
+
+
+@dataclass(frozen=True)
+class Extracts:
+    """The sample files of April and May, and the manifest that says what is in them."""
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    def file(self, month: int) -> Path:
+        """The file of a month, counted from 0."""
+        return self.folder / self.manifest["files"][month]["name"]
+
+
+@pytest.fixture(scope="session")
+def extracts(tmp_path_factory: pytest.TempPathFactory) -> Extracts:
+    folder = tmp_path_factory.mktemp("extracts")
+    return Extracts(folder, scenario.generate_extracts(folder, months=["2005-04", "2005-05"], rows=ROWS))
+
+
+@pytest.fixture(scope="session")
+def bank(stack: Stack) -> Institution:
+    """An institution that signed up, paid and has its API key."""
+    return scenario.sign_up(stack.url, name="Harbour Bank", email="owner@harbour-bank.example")
+
+
+@pytest.fixture(scope="session")
+def rival(stack: Stack) -> Institution:
+    """Another institution of the same stack."""
+    return scenario.sign_up(stack.url, name="Meridian Credit", email="owner@meridian-credit.example")
+
+
+@pytest.fixture(scope="session")
+def received(bank: Institution, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What the bank's webhook receiver notes, from before the bank's first event on."""
+    pid, file = scenario.begin_receiving(bank, tmp_path_factory.mktemp("receiver"))
+    yield file
+    processes.end_group(pid)
+
+
+@pytest.fixture(scope="session")
+def core_banking(bank: Institution, received: Path) -> str:
+    """The bank's connector, with the bank's rules in force."""
+    return scenario.join_core_banking(bank)
+
+
+@pytest.fixture(scope="session")
+def april(bank: Institution, core_banking: str, extracts: Extracts) -> dict[str, Any]:
+    """The report of the run over April's file."""
+    return scenario.drop_and_run(bank, core_banking, extracts.file(0))
+
+
+@pytest.fixture(scope="session")
+def may(bank: Institution, core_banking: str, extracts: Extracts, april: dict[str, Any]) -> dict[str, Any]:
+    """The report of the run over May's file, after April's."""
+    return scenario.drop_and_run(bank, core_banking, extracts.file(1))
+
+
+@pytest.fixture(scope="session")
+def repaid(bank: Institution, core_banking: str, may: dict[str, Any]) -> dict[str, Any]:
+    """A case of the bank that a pushed repayment closed."""
+    return scenario.repay(bank, core_banking, "2005-06-01")
