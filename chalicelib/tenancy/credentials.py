@@ -42,7 +42,7 @@ TABLE_ACTIONS = (
 )
 
 MAX_OPEN = 64
-"""Tenants that a container keeps open at a time; with their clients each takes a megabyte or two."""
+"""Tenants that a container keeps open at a time; each takes about half a megabyte with its clients."""
 
 _open: OrderedDict[str, Tenant] = OrderedDict()
 _loader = Loader()
