@@ -37,7 +37,7 @@ def event_put(
 
 
 def find_events(tenant: Tenant, ids: Iterable[str]) -> dict[str, Event]:
-    """The events of those ids that exist, by id: one request for each hundred."""
+    """The events of those ids that exist, by id: one request for each hundred. An id may be asked for twice."""
     return read_each(tenant.store, tenant.bind(Event), ids, EVENT_SK)
 
 

@@ -48,7 +48,7 @@ class Slice:
 
 
 def append(tenant: Tenant, event_ids: Sequence[str]) -> None:
-    """Writes the events as the next page; those that one of the last pages holds already are left out.
+    """Writes the events as the next page, each once; those that one of the last pages holds already are left out.
 
     Writers may race: the page's number is taken by whoever writes first, and the other looks again. Raises Unavailable
     when somebody else is faster every time.
@@ -56,7 +56,7 @@ def append(tenant: Tenant, event_ids: Sequence[str]) -> None:
     model = tenant.bind(LogPage)
     for _ in range(_APPEND_TRIES):
         last, known = _recent(model)
-        fresh = [event_id for event_id in event_ids if event_id not in known]
+        fresh = [event_id for event_id in dict.fromkeys(event_ids) if event_id not in known]
         if not fresh:
             return
         if model(LOG_PK, _sk(last + 1), event_ids=fresh).put_new():
@@ -65,7 +65,10 @@ def append(tenant: Tenant, event_ids: Sequence[str]) -> None:
 
 
 def read(tenant: Tenant, after: Position, *, limit: int) -> Slice:
-    """The next events after a position, at most `limit`, in the order of the log."""
+    """The next events after a position, at most `limit`, in the order of the log.
+
+    An event that stands in the log twice is told once if both places are read together: at the first of them.
+    """
     ids: list[str] = []
     position, more = after, False
     model = tenant.bind(LogPage)
@@ -84,7 +87,7 @@ def read(tenant: Tenant, after: Position, *, limit: int) -> Slice:
             more = not complete or next(pages, None) is not None
             break
     events = find_events(tenant, ids)
-    return Slice([Logged(i, body(events[i])) for i in ids if i in events], position, more)
+    return Slice([Logged(i, body(events[i])) for i in dict.fromkeys(ids) if i in events], position, more)
 
 
 def _recent(model: type[LogPage]) -> tuple[int, set[str]]:

@@ -87,6 +87,26 @@ def test_a_page_number_taken_by_another_writer_is_not_written_over(tenant, emit,
     assert [each.event_id for each in log.read(tenant, Position(), limit=10).events] == [theirs, mine]
 
 
+def test_an_event_that_stands_in_the_log_twice_stops_no_reader(tenant, emit, queue):
+    ids = [emit(tenant) for _ in range(3)]
+    pages = [ids[:2], [ids[0], ids[2], ids[2]], [ids[1]]]
+    for number, page in enumerate(pages, start=1):
+        tenant.bind(LogPage)(LOG_PK, f"page#{number:012d}", event_ids=page).save()
+    everything = log.read(tenant, Position(), limit=10)
+    assert [each.event_id for each in everything.events] == ids
+    assert (everything.position, everything.more) == (Position(4), False)
+    part = log.read(tenant, Position(), limit=3)
+    assert [each.event_id for each in part.events] == ids[:2]
+    assert (part.position, part.more) == (Position(2, 1), True)
+    assert [each.event_id for each in log.read(tenant, part.position, limit=2).events] == [ids[2]]
+
+
+def test_an_event_told_of_twice_at_once_is_logged_once(tenant, emit, queue):
+    first, second = emit(tenant), emit(tenant)
+    log.append(tenant, [first, second, first])
+    assert tenant.bind(LogPage).find(LOG_PK, "page#000000000001").event_ids == [first, second]
+
+
 def test_polling_costs_two_requests(tenant, emit, queue):
     log.append(tenant, [emit(tenant) for _ in range(5)])
     with counted() as requests:
