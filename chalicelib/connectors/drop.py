@@ -21,13 +21,20 @@ from chalicelib.platform.tenant import Tenant
 
 UPLOAD_TIME = timedelta(minutes=15)
 MAX_FILE_NAME = 200
+ENCRYPTION_HEADERS = {
+    "ServerSideEncryption": "x-amz-server-side-encryption",
+    "SSEKMSKeyId": "x-amz-server-side-encryption-aws-kms-key-id",
+}
+"""What a PUT says in its headers of each member of `Tenant.encryption`."""
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A URL that takes one file by PUT, with no headers asked for, until `expires_at`."""
+    """A URL that takes one file by PUT until `expires_at`. `headers` are part of the signature: without them, or with
+    other values, S3 refuses the file, so that none is ever stored under another key than the tenant's."""
 
     url: str
+    headers: dict[str, str]
     expires_at: datetime
 
 
@@ -57,10 +64,11 @@ def upload(tenant: Tenant, connector_id: str, mapping: Mapping, file_name: str, 
     expires_at = now + UPLOAD_TIME if session_end is None else min(now + UPLOAD_TIME, session_end)
     url: str = tenant.s3.generate_presigned_url(
         "put_object",
-        Params={"Bucket": tenant.bucket, "Key": _incoming(tenant, connector_id) + file_name},
+        Params={"Bucket": tenant.bucket, "Key": _incoming(tenant, connector_id) + file_name, **tenant.encryption},
         ExpiresIn=int(UPLOAD_TIME.total_seconds()),
     )
-    return Upload(url, expires_at)
+    headers = {ENCRYPTION_HEADERS[member]: value for member, value in tenant.encryption.items()}
+    return Upload(url, headers, expires_at)
 
 
 def waiting(tenant: Tenant, connector_id: str, mapping: Mapping) -> list[WaitingFile]:

@@ -95,7 +95,7 @@ def create_upload(call: Call[NewUpload], connector_id: str) -> UploadView:
     tenant = open_tenant(call.tenant_id)
     mapping = connectors.mapping_of(connectors.find_connector(tenant, connector_id))
     upload = drop.upload(tenant, connector_id, mapping, call.body.file_name, now=utc_now())
-    return UploadView(url=upload.url, expires_at=upload.expires_at)
+    return UploadView(url=upload.url, headers=upload.headers, expires_at=upload.expires_at)
 
 
 @endpoint(

@@ -114,10 +114,12 @@ class ConnectorDetail(ConnectorView):
 
 
 class UploadView(View):
-    """Where to PUT the file's bytes (at most 5 GB), until when. No headers are needed."""
+    """Where to PUT the file's bytes (at most 5 GB), until when. Every one of `headers` must be sent as it stands: they
+    are signed, and name the key that the file is stored under."""
 
     method: Literal["PUT"] = "PUT"
     url: str
+    headers: dict[str, str]
     expires_at: datetime
 
 

@@ -84,9 +84,11 @@ def _problem(text: bytes) -> dict[str, Any]:
     return document if isinstance(document, dict) else {"detail": text.decode(errors="replace")[:500]}
 
 
-def put_file(url: str, file: Path) -> None:
-    """Sends a file to a presigned address."""
-    request = urllib.request.Request(url, method="PUT", data=file.read_bytes())  # noqa: S310
+def put_file(upload: dict[str, Any], file: Path) -> None:
+    """Sends a file to the place that the API answered with, with the headers that it asks for."""
+    request = urllib.request.Request(  # noqa: S310
+        upload["url"], method=upload["method"], data=file.read_bytes(), headers=upload["headers"]
+    )
     with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
         answer.read()
 

@@ -102,7 +102,7 @@ def drop_and_run(institution: Institution, connector: str, file: Path) -> dict[s
     path = f"/v1/connectors/{connector}"
     before = {run["id"] for run in institution.api.pages(f"{path}/runs")}
     upload = institution.api.post(f"{path}/uploads", {"file_name": file.name})
-    client.put_file(upload["url"], file)
+    client.put_file(upload, file)
     institution.api.post(f"{path}/runs")
 
     def ended() -> dict[str, Any] | None:

@@ -94,7 +94,7 @@ class Institution:
         """Puts a file where it waits, the way a customer does."""
         mapping = mapping_of(find_connector(self.tenant, self.connector_id))
         place = upload(self.tenant, self.connector_id, mapping, file_name(day), now=self.clock)
-        request = urllib.request.Request(place.url, data=content, method="PUT", headers={"Content-Type": ""})
+        request = urllib.request.Request(place.url, data=content, method="PUT", headers=place.headers)
         with urllib.request.urlopen(request, timeout=10) as answer:
             assert answer.status == 200
 

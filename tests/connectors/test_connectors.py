@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.error
 import urllib.request
 
 import pytest
@@ -74,7 +75,37 @@ def test_a_place_takes_nothing_but_its_own_file(tenant, now):
     connector = create_connector(tenant, "core banking", PRESET, now=now)
     place = upload(tenant, connector.sk, mapping_of(connector), file_name("20050430"), now=now)
     elsewhere = place.url.replace("20050430", "20050531", 1)
-    request = urllib.request.Request(elsewhere, data=b"x", method="PUT", headers={"Content-Type": ""})
-    with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(request, timeout=10)
-    assert caught.value.code == 403
+    assert status_of_put(elsewhere, place.headers) == 403
+    assert status_of_put(place.url, place.headers) == 200
+
+
+def test_a_dropped_file_lies_under_the_tenants_key(tenant, now):
+    bank = Institution(tenant, now)
+    bank.drop("20050430", b"x")
+    key = tenant.object_key("drop", bank.connector_id, "incoming", file_name("20050430"))
+    head = tenant.s3.head_object(Bucket=tenant.bucket, Key=key)
+    assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", tenant.key_arn)
+
+
+def test_a_file_that_would_lie_under_another_key_is_refused_by_the_signature(tenant, other_tenant, now):
+    connector = create_connector(tenant, "core banking", PRESET, now=now)
+    place = upload(tenant, connector.sk, mapping_of(connector), file_name("20050430"), now=now)
+    algorithm, key_id = place.headers
+    refused: list[dict[str, str]] = [
+        {},
+        {algorithm: place.headers[algorithm]},
+        {key_id: place.headers[key_id]},
+        place.headers | {algorithm: "AES256"},
+        place.headers | {key_id: other_tenant.key_arn},
+    ]
+    assert [status_of_put(place.url, headers) for headers in refused] == [403] * len(refused)
+    assert not waiting(tenant, connector.sk, mapping_of(connector))
+
+
+def status_of_put(url: str, headers: dict[str, str]) -> int:
+    request = urllib.request.Request(url, data=b"x", method="PUT", headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status
+    except urllib.error.HTTPError as refusal:
+        return refusal.code

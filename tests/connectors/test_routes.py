@@ -60,6 +60,12 @@ def api(tenant):
         yield Api(client, tenant)
 
 
+def put(place: dict, content: bytes) -> None:
+    """Sends a file as a customer's program does, by what the API answered alone."""
+    request = urllib.request.Request(place["url"], data=content, method=place["method"], headers=place["headers"])
+    urllib.request.urlopen(request, timeout=10)
+
+
 def test_from_preset_to_report_and_quarantine(api):
     status, made = api("POST", "/v1/connectors", {"name": "core banking", "preset": PRESET})
     assert (status, made["last_applied"], made["mapping"]["preset"]) == (201, None, PRESET)
@@ -69,8 +75,7 @@ def test_from_preset_to_report_and_quarantine(api):
     status, place = api("POST", f"{path}/uploads", {"file_name": file_name("20050430")})
     assert (status, place["method"]) == (201, "PUT")
     content = extract([Loan(n, balance="-" if n == 5 else "5000") for n in range(1, 40)] + [late(40)])
-    request = urllib.request.Request(place["url"], data=content, method="PUT", headers={"Content-Type": ""})
-    urllib.request.urlopen(request, timeout=10)
+    put(place, content)
 
     assert api("POST", f"{path}/runs")[0] == 202
     api.work()
@@ -129,8 +134,7 @@ def test_another_tenants_connector_is_not_found(api, other_tenant, tenant):
 def test_the_schedules_event_wakes_connectors_with_waiting_files(api):
     made = api("POST", "/v1/connectors", {"name": "a", "preset": PRESET})[1]
     place = api("POST", f"/v1/connectors/{made['id']}/uploads", {"file_name": file_name("20050430")})[1]
-    request = urllib.request.Request(place["url"], data=extract([Loan(1)]), method="PUT", headers={"Content-Type": ""})
-    urllib.request.urlopen(request, timeout=10)
+    put(place, extract([Loan(1)]))
     assert api.invoke("sync_plan", {"source": "aws.events", "detail-type": "Scheduled Event"})["woken"] >= 1
     api.work()
     assert [r["status"] for r in api("GET", f"/v1/connectors/{made['id']}/runs")[1]["items"]] == ["completed"]
