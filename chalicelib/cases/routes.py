@@ -9,7 +9,7 @@ from pydantic import StringConstraints, model_validator
 
 from chalicelib.cases import read, search
 from chalicelib.cases.assignment import Assignment
-from chalicelib.cases.rules import ASSIGNMENT, TRIGGERS, current_rules, replace_rules
+from chalicelib.cases.rules import ASSIGNMENT, TRIGGERS, D, Kind, Version, current_rules, replace_rules
 from chalicelib.cases.triggers import Triggers
 from chalicelib.cases.views import (
     AccountView,
@@ -27,13 +27,12 @@ from chalicelib.cases.views import (
 from chalicelib.identity import authorize
 from chalicelib.platform.clock import utc_now
 from chalicelib.platform.errors import Invalid
-from chalicelib.platform.http import Call, Page, Strict, endpoint, write_cursor
+from chalicelib.platform.http import PAGING, Call, Page, Strict, endpoint, write_cursor
 from chalicelib.tenancy import open_tenant
 
 blueprint = Blueprint(__name__)
 
 Exact = Annotated[str, StringConstraints(min_length=1, max_length=256)]
-PAGING = {"limit": "How many, 1 to 200 (50)", "cursor": "Where an earlier page said the next one starts"}
 
 
 class CaseSearch(Strict):
@@ -76,9 +75,9 @@ def list_cases(call: Call[None]) -> Page[CaseView]:
         status=cast("search.Status", status),
         assignee=call.query.get("assignee") or None,
         limit=call.limit,
-        start=call.cursor,
+        cursor=call.cursor,
     )
-    return Page[CaseView](items=[case_view(case) for case in found.cases], cursor=write_cursor(found.position))
+    return Page[CaseView](items=[case_view(case) for case in found.cases], cursor=write_cursor(found.cursor))
 
 
 @endpoint(
@@ -94,8 +93,8 @@ def list_cases(call: Call[None]) -> Page[CaseView]:
 )
 def search_cases(call: Call[CaseSearch]) -> Page[CaseView]:
     field, value = call.body.chosen
-    found = search.search_cases(open_tenant(call.tenant_id), field, value, limit=call.limit, start=call.cursor)
-    return Page[CaseView](items=[case_view(case) for case in found.cases], cursor=write_cursor(found.position))
+    found = search.search_cases(open_tenant(call.tenant_id), field, value, limit=call.limit, cursor=call.cursor)
+    return Page[CaseView](items=[case_view(case) for case in found.cases], cursor=write_cursor(found.cursor))
 
 
 @endpoint(
@@ -164,15 +163,7 @@ def get_triggers(call: Call[None]) -> TriggersView:
     authorizer=authorize,
 )
 def put_triggers(call: Call[Triggers]) -> TriggersView:
-    new = replace_rules(
-        open_tenant(call.tenant_id),
-        TRIGGERS,
-        call.body,
-        made_by=_subject(call),
-        now=utc_now(),
-        expected=_expected_version(call),
-    )
-    return TriggersView(**vars(new))
+    return TriggersView(**vars(_replaced(call, TRIGGERS)))
 
 
 @endpoint(
@@ -199,28 +190,16 @@ def get_assignment(call: Call[None]) -> AssignmentView:
     authorizer=authorize,
 )
 def put_assignment(call: Call[Assignment]) -> AssignmentView:
-    new = replace_rules(
+    return AssignmentView(**vars(_replaced(call, ASSIGNMENT)))
+
+
+def _replaced(call: Call[D], kind: Kind[D]) -> Version[D]:
+    """The new version that a call made of a rule document, if it may replace the one that the call expects."""
+    return replace_rules(
         open_tenant(call.tenant_id),
-        ASSIGNMENT,
+        kind,
         call.body,
-        made_by=_subject(call),
+        made_by=call.subject,
         now=utc_now(),
-        expected=_expected_version(call),
+        expected=call.expected_version,
     )
-    return AssignmentView(**vars(new))
-
-
-def _subject(call: Call[Triggers] | Call[Assignment]) -> str:
-    assert call.caller is not None
-    return call.caller.subject
-
-
-def _expected_version(call: Call[Triggers] | Call[Assignment]) -> int | None:
-    """The version that `If-Match` names, bare or as an entity tag (`"3"`); None when the header is not sent."""
-    given = call.headers.get("if-match")
-    if given is None:
-        return None
-    text = given.strip().removeprefix('"').removesuffix('"')
-    if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise Invalid("If-Match names a version, such as 3", pointer="/If-Match")
-    return int(text)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from chalicelib.connectors.connectors import find_connector
 from chalicelib.connectors.model import QUARANTINE, QuarantinedRow
-from chalicelib.connectors.pages import Cursor, page_of
 from chalicelib.connectors.runs import find_run
 from chalicelib.platform.batches import write_items
 from chalicelib.platform.errors import NotFound
+from chalicelib.platform.pages import Cursor, page_of
 from chalicelib.platform.tenant import Tenant
 
 
@@ -54,7 +54,7 @@ def list_rejected(
             raise NotFound("the connector has applied no file yet; name a run with ?run=")
     # The run is looked up under its connector: rows of another connector's run are not shown as this one's.
     find_run(tenant, connector_id, run_id)
-    page, after = page_of(tenant.bind(QuarantinedRow), run_id, QUARANTINE, limit=limit, cursor=cursor)
+    page, after = page_of(tenant.bind(QuarantinedRow), run_id, prefix=QUARANTINE, limit=limit, cursor=cursor)
     rows = [
         RejectedRow(
             stored.line,

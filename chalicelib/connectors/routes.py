@@ -25,13 +25,12 @@ from chalicelib.connectors.views import (
 )
 from chalicelib.identity import authorize
 from chalicelib.platform.clock import utc_now
-from chalicelib.platform.http import Call, Page, endpoint, write_cursor
+from chalicelib.platform.http import PAGING, Call, Page, endpoint, write_cursor
 from chalicelib.tenancy import open_tenant
 
 blueprint = Blueprint(__name__)
 
 READ, WRITE = "connectors:read", "connectors:write"
-PAGING = {"limit": "How many items a page holds, 1 to 200", "cursor": "Where an earlier page ended"}
 
 
 @endpoint(

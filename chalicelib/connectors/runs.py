@@ -21,13 +21,13 @@ from chalicelib.connectors import drop
 from chalicelib.connectors.connectors import find_connector
 from chalicelib.connectors.drop import WaitingFile
 from chalicelib.connectors.model import CONNECTORS, PLANNING, REFUSED, RUN, Connector, Run
-from chalicelib.connectors.pages import Cursor, page_of
 from chalicelib.feed import event_put
 from chalicelib.ledger import leaf_put
 from chalicelib.platform import aws
 from chalicelib.platform.commit import Check, Group, Put, Update, Write, commit_one
 from chalicelib.platform.errors import NotFound
 from chalicelib.platform.ids import new_id
+from chalicelib.platform.pages import Cursor, page_of
 from chalicelib.platform.telemetry import logger
 from chalicelib.platform.tenant import Tenant
 
@@ -62,7 +62,7 @@ def list_runs(
 ) -> tuple[list[Run], Cursor | None]:
     """A page of the connector's runs, the newest first, and the next page's cursor. Raises NotFound."""
     find_connector(tenant, connector_id)
-    return page_of(tenant.bind(Run), connector_id, RUN, limit=limit, cursor=cursor, newest_first=True)
+    return page_of(tenant.bind(Run), connector_id, prefix=RUN, limit=limit, cursor=cursor, newest_first=True)
 
 
 def claim(tenant: Tenant, connector: Connector, file: WaitingFile, *, now: datetime) -> Run | None:

@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from pynamodb.expressions.update import Action
 
 from chalicelib.feed import endpoints, messages
-from chalicelib.feed.deliver import delivery_id, find_deliveries
 from chalicelib.feed.messages import Message
 from chalicelib.feed.model import DELIVERED, DELIVERY_SK, PENDING, Delivery
-from chalicelib.platform.errors import Conflict, Invalid, NotFound, Unavailable
-from chalicelib.platform.ids import is_id
+from chalicelib.feed.recording import delivery_id, find_deliveries
+from chalicelib.platform.errors import Conflict, NotFound, Unavailable
+from chalicelib.platform.pages import Cursor, page_of
 from chalicelib.platform.tenant import Tenant
 
 
 def list_for_endpoint(
-    tenant: Tenant, endpoint_id: str, *, limit: int, after: Mapping[str, Any] | None = None
-) -> tuple[Sequence[Delivery], Mapping[str, Any] | None]:
-    """The deliveries to an endpoint, those of the latest events first, and the position of the next page.
+    tenant: Tenant, endpoint_id: str, *, limit: int, cursor: Cursor | None = None
+) -> tuple[Sequence[Delivery], Cursor | None]:
+    """The deliveries to an endpoint, those of the latest events first, and the cursor of the next page.
 
-    An index is read, which lags a moment behind. Raises Invalid for a position that is none of this list.
+    An index is read, which lags a moment behind. Raises Invalid for a cursor that is none of this list.
     """
-    found = tenant.bind(Delivery).by_endpoint.query(
-        endpoint_id,
-        scan_index_forward=False,
-        limit=limit,
-        last_evaluated_key=None if after is None else _key(endpoint_id, after),
-    )
-    page = list(found)
-    if not page or found.last_evaluated_key is None:
-        return page, None
-    return page, {"delivery_id": page[-1].pk, "event_id": page[-1].event_id}
+    return page_of(tenant.bind(Delivery).by_endpoint, endpoint_id, limit=limit, cursor=cursor, newest_first=True)
 
 
 def list_for_event(tenant: Tenant, event_id: str) -> Sequence[Delivery]:
@@ -80,16 +70,3 @@ def _reopen(delivery: Delivery, now: datetime) -> None:
     unchanged = (Delivery.status == delivery.status) & (Delivery.made == delivery.made)
     if not delivery.update_if(unchanged, actions):
         raise Conflict("the delivery is being attempted at this moment")
-
-
-def _key(endpoint_id: str, position: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """The index's key of a position that `list_for_endpoint` gave."""
-    delivery, event = position.get("delivery_id"), position.get("event_id")
-    if not (isinstance(delivery, str) and isinstance(event, str) and is_id("dlv", delivery) and is_id("evt", event)):
-        raise Invalid("the cursor is not one that this list gave", pointer="/cursor")
-    return {
-        "pk": {"S": delivery},
-        "sk": {"S": DELIVERY_SK},
-        "endpoint_id": {"S": endpoint_id},
-        "event_id": {"S": event},
-    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated
 
 from chalice.app import Blueprint
@@ -25,7 +24,7 @@ from chalicelib.feed.views import (
 from chalicelib.identity import authorize
 from chalicelib.platform.clock import utc_now
 from chalicelib.platform.errors import Invalid
-from chalicelib.platform.http import Call, Page, Strict, endpoint, read_cursor, write_cursor
+from chalicelib.platform.http import PAGING, Call, Page, Strict, endpoint, read_cursor, write_cursor
 from chalicelib.platform.ids import is_id
 from chalicelib.tenancy import open_tenant
 
@@ -115,9 +114,8 @@ def get_webhook_endpoint(call: Call[None], endpoint_id: str) -> EndpointView:
 )
 def change_webhook_endpoint(call: Call[EndpointChange], endpoint_id: str) -> EndpointView:
     change = Change(**call.body.model_dump())
-    version = _version(call.headers)
     changed = endpoints.change_endpoint(
-        open_tenant(call.tenant_id), endpoint_id, change, now=utc_now(), version=version
+        open_tenant(call.tenant_id), endpoint_id, change, now=utc_now(), version=call.expected_version
     )
     return endpoint_view(changed)
 
@@ -170,7 +168,10 @@ def test_webhook_endpoint(call: Call[None], endpoint_id: str) -> TestView:
     returns=EventsView,
     scope="feed:read",
     authorizer=authorize,
-    query={"after": "the cursor of an earlier answer; without it, from the beginning", "limit": "1 to 200, default 50"},
+    query={
+        "after": "the cursor of an earlier answer; without it, from the beginning",
+        "limit": PAGING["limit"],
+    },
 )
 def list_events(call: Call[None]) -> EventsView:
     found = log.read(open_tenant(call.tenant_id), _position(call.query.get("after")), limit=call.limit)
@@ -203,8 +204,7 @@ def list_event_types(call: Call[None]) -> Page[EventTypeView]:  # noqa: ARG001 -
     query={
         "endpoint_id": "an endpoint (this or event_id)",
         "event_id": "an event (this or endpoint_id)",
-        "limit": "1 to 200, default 50",
-        "cursor": "the cursor of an earlier page",
+        **PAGING,
     },
 )
 def list_deliveries(call: Call[None]) -> Page[DeliveryView]:
@@ -216,7 +216,7 @@ def list_deliveries(call: Call[None]) -> Page[DeliveryView]:
         found = deliveries.list_for_event(tenant, _checked("evt", event_id, "/event_id"))
         return Page[DeliveryView](items=[delivery_view(each) for each in found])
     page, position = deliveries.list_for_endpoint(
-        tenant, _checked("ep", str(endpoint_id), "/endpoint_id"), limit=call.limit, after=call.cursor
+        tenant, _checked("ep", str(endpoint_id), "/endpoint_id"), limit=call.limit, cursor=call.cursor
     )
     return Page[DeliveryView](items=[delivery_view(each) for each in page], cursor=write_cursor(position))
 
@@ -243,17 +243,6 @@ def _position(text: str | None) -> Position:
     if type(page) is not int or type(taken) is not int or not 1 <= page < 10**12 or taken < 0:
         raise Invalid("after is not a cursor that an earlier answer gave", pointer="/after")
     return Position(page, taken)
-
-
-def _version(headers: Mapping[str, str]) -> int | None:
-    """The version in If-Match: a number, in quotes or not."""
-    text = headers.get("if-match")
-    if text is None:
-        return None
-    number = text.strip().strip('"')
-    if not (number.isascii() and number.isdigit() and len(number) < 10):
-        raise Invalid("If-Match is the version that the endpoint was read at", pointer="/If-Match")
-    return int(number)
 
 
 def _checked(prefix: str, value: str, pointer: str) -> str:

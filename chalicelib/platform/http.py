@@ -29,9 +29,15 @@ from chalicelib.platform.errors import (
 from chalicelib.platform.telemetry import logger
 
 MAX_BODY_BYTES = 256 * 1024
+_MAX_VERSION_DIGITS = 9
 MAX_PARAMETER_BYTES = 900
 """Of a path or query parameter: what DynamoDB takes in a key, less what we put before it. Cursors are shorter, too."""
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200
+PAGING = {
+    "limit": f"How many, 1 to {MAX_LIMIT} ({DEFAULT_LIMIT})",
+    "cursor": "Where an earlier page said the next one starts",
+}
+"""The query parameters of a list in pages, for its declaration."""
 
 B = TypeVar("B")
 
@@ -84,6 +90,12 @@ class Call(Generic[B]):
         return self.caller.tenant_id
 
     @property
+    def subject(self) -> str:
+        """Who acts for the tenant; only routes behind the authorizer have one."""
+        assert self.caller is not None, "a public route asked for a subject"
+        return self.caller.subject
+
+    @property
     def limit(self) -> int:
         """How many items a page may hold (`limit`, 1 to 200, 50 when not given)."""
         text = self.query.get("limit", str(DEFAULT_LIMIT))
@@ -104,6 +116,17 @@ class Call(Generic[B]):
         if key is not None and not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
             raise Invalid("Idempotency-Key must be 1 to 255 printable ASCII characters", pointer="/Idempotency-Key")
         return key
+
+    @property
+    def expected_version(self) -> int | None:
+        """The version that `If-Match` names, bare or as an entity tag (`"3"`); None when the header is not sent."""
+        given = self.headers.get("if-match")
+        if given is None:
+            return None
+        text = given.strip().removeprefix('"').removesuffix('"')
+        if not text.isascii() or not text.isdigit() or len(text) > _MAX_VERSION_DIGITS:
+            raise Invalid("If-Match names a version, such as 3", pointer="/If-Match")
+        return int(text)
 
 
 @dataclass(frozen=True)

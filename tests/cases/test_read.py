@@ -62,9 +62,9 @@ def test_what_does_not_exist_is_not_found(tenant, read):
 
 def test_an_assignees_open_cases_come_worst_first_page_by_page(tenant, bank):
     first = list_cases(tenant, assignee="team", limit=3)
-    second = list_cases(tenant, assignee="team", limit=3, start=first.position)
+    second = list_cases(tenant, assignee="team", limit=3, cursor=first.cursor)
     assert [case.days_past_due for case in [*first.cases, *second.cases]] == [54, 52, 51, 50]
-    assert second.position is None
+    assert second.cursor is None
 
 
 def test_cases_are_listed_by_status(tenant, bank):
@@ -89,19 +89,19 @@ def test_a_search_is_exact_but_for_case_width_and_white_space(tenant, bank, fiel
 
 
 def test_a_search_goes_on_where_its_first_page_ended(tenant, bank):
-    seen, start = set[str](), None
+    seen, cursor = set[str](), None
     for _ in range(4):
-        page = search_cases(tenant, "phone", "0912345678", limit=2, start=start)
+        page = search_cases(tenant, "phone", "0912345678", limit=2, cursor=cursor)
         seen |= {case.pk for case in page.cases}
-        start = page.position
-        if start is None:
+        cursor = page.cursor
+        if cursor is None:
             break
     assert len(seen) == 5
 
 
 def test_a_cursor_from_elsewhere_is_refused_with_words(tenant, bank):
     with pytest.raises(Invalid) as refused:
-        list_cases(tenant, limit=3, start={"pk": {"S": "case_1"}})
+        list_cases(tenant, limit=3, cursor={"pk": {"S": "case_1"}})
     assert refused.value.pointer == "/cursor"
 
 

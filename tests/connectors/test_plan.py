@@ -172,7 +172,7 @@ def test_quarantine_is_shown_for_the_connectors_own_runs_only(bank, other_tenant
         with pytest.raises(NotFound):
             list_rejected(tenant, connector_id, run.id, limit=10, cursor=None)
     with pytest.raises(Invalid):
-        list_rejected(bank.tenant, bank.connector_id, run.id, limit=10, cursor={"after": "push#x"})
+        list_rejected(bank.tenant, bank.connector_id, run.id, limit=10, cursor={"sk": "push#x"})
 
 
 def test_a_file_that_was_replaced_while_its_run_was_at_work_waits_for_a_run_of_its_own(bank):

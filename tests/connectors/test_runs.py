@@ -124,7 +124,7 @@ def test_runs_are_listed_newest_first_page_by_page(bank):
     assert [str(r.business_date) for r in (*first, *rest)] == ["2005-06-30", "2005-05-31", "2005-04-30"]
     assert end is None
     with pytest.raises(Invalid):
-        list_runs(bank.tenant, bank.connector_id, limit=2, cursor={"after": "quarantine#0000000001"})
+        list_runs(bank.tenant, bank.connector_id, limit=2, cursor={"sk": "quarantine#0000000001"})
     with pytest.raises(NotFound):
         list_runs(bank.tenant, "con_01J00000000000000000000000", limit=2, cursor=None)
 

@@ -11,12 +11,12 @@ from botocore.exceptions import BotoCoreError
 
 from chalicelib.feed import deliver as deliver_module
 from chalicelib.feed import deliveries, egress, endpoints, log
-from chalicelib.feed.deliver import delivery_id, find_deliveries
 from chalicelib.feed.endpoints import Change
 from chalicelib.feed.handlers import feed_deliver, feed_dispatch
 from chalicelib.feed.log import Position
 from chalicelib.feed.messages import Message
 from chalicelib.feed.model import Delivery
+from chalicelib.feed.recording import delivery_id, find_deliveries
 from chalicelib.platform.clock import parse_rfc3339, utc_now
 from chalicelib.platform.errors import Conflict, Invalid, NotFound
 from chalicelib.platform.ids import new_id
@@ -387,11 +387,11 @@ def test_deliveries_are_listed_by_endpoint_and_by_event(tenant, endpoint_at, emi
     feed_dispatch(stream(tenant, ids), context)
     feed_deliver(queue.take(), context)
     listed, position = deliveries.list_for_endpoint(tenant, one.sk, limit=3)
-    rest, end = deliveries.list_for_endpoint(tenant, one.sk, limit=3, after=position)
+    rest, end = deliveries.list_for_endpoint(tenant, one.sk, limit=3, cursor=position)
     assert [each.event_id for each in [*listed, *rest]] == ids[::-1]
     assert end is None
     assert [each.endpoint_id for each in deliveries.list_for_event(tenant, ids[0])] == sorted([one.sk, two.sk])
     with pytest.raises(Invalid):
-        deliveries.list_for_endpoint(tenant, one.sk, limit=3, after={"event_id": "x"})
+        deliveries.list_for_endpoint(tenant, one.sk, limit=3, cursor={"event_id": "x"})
     with pytest.raises(NotFound):
         deliveries.retry(tenant, new_id("dlv"), now=utc_now())
