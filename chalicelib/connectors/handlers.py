@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from chalice.app import Blueprint
 
 from chalicelib.connectors.advance import advance
@@ -14,10 +11,10 @@ from chalicelib.connectors.apply import apply_chunk
 from chalicelib.connectors.push import apply_push
 from chalicelib.connectors.watch import wake_all
 from chalicelib.platform.clock import utc_now
+from chalicelib.platform.queues import work_through
 from chalicelib.tenancy import open_tenant
 
 blueprint = Blueprint(__name__)
-_processor = BatchProcessor(event_type=EventType.SQS)
 
 
 @blueprint.lambda_function(name="sync_plan")
@@ -25,22 +22,20 @@ def sync_plan(event: dict[str, Any], context: Any) -> Any:
     """Plans the connectors that messages name; woken by the schedule (no records), looks which ones have work."""
     if "Records" not in event:
         return {"woken": wake_all(now=utc_now())}
-    return process_partial_response(event=event, record_handler=_plan, processor=_processor, context=context)
+    return work_through(event, context, _plan)
 
 
 @blueprint.lambda_function(name="sync_apply")
 def sync_apply(event: dict[str, Any], context: Any) -> Any:
     """Applies the chunk or the pushed rows that each message names; what fails comes back and is tried again."""
-    return process_partial_response(event=event, record_handler=_apply, processor=_processor, context=context)
+    return work_through(event, context, _apply)
 
 
-def _plan(record: SQSRecord) -> None:
-    message = json.loads(record.body)
+def _plan(message: dict[str, Any]) -> None:
     advance(open_tenant(message["tenant_id"]), message["connector_id"], now=utc_now())
 
 
-def _apply(record: SQSRecord) -> None:
-    message = json.loads(record.body)
+def _apply(message: dict[str, Any]) -> None:
     tenant, connector_id = open_tenant(message["tenant_id"]), message["connector_id"]
     if "push" in message:
         apply_push(tenant, connector_id, message["push"], now=utc_now())
