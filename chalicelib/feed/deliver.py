@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 from pynamodb.exceptions import PynamoDBException
@@ -33,8 +32,9 @@ from chalicelib.feed.model import (
     Endpoint,
     Event,
 )
-from chalicelib.platform.batches import WRITE_BATCH, read_each, write_items
+from chalicelib.feed.recording import Result, Version, add_attempt, delivery_id, find_deliveries, record, version_of
 from chalicelib.platform.clock import utc_now
+from chalicelib.platform.commit import MAX_ITEMS
 from chalicelib.platform.errors import NotFound, Unavailable
 from chalicelib.platform.settings import settings
 from chalicelib.platform.telemetry import logger
@@ -48,7 +48,6 @@ REST = timedelta(seconds=60)
 """How long an endpoint is left alone after `SLOW_FAILURES` attempts in a row that took long for nothing."""
 
 SLOW_FAILURES = 3
-KEPT_ATTEMPTS = 20
 
 Lane = tuple[str, str]
 """A tenant and one of its endpoints."""
@@ -58,10 +57,11 @@ _pool = egress.Pool()
 
 @dataclass(frozen=True)
 class Job:
-    """One attempt to make: what to post where, and the delivery that it belongs to."""
+    """One attempt to make: what to post where, and the delivery that it belongs to, read at version `seen`."""
 
     message: Message
     delivery: Delivery
+    seen: Version | None
     event: Event
     receiver: Receiver
 
@@ -76,8 +76,8 @@ class Batch:
 
     tenants: dict[str, Tenant] = field(default_factory=dict[str, Tenant])
     jobs: list[Job] = field(default_factory=list[Job])
-    records: list[tuple[Message, Delivery]] = field(default_factory=list[tuple[Message, Delivery]])
-    """Deliveries still to be written, with the message that each answers."""
+    results: list[Result] = field(default_factory=list[Result])
+    """What is still to be recorded."""
     closed: dict[Lane, str] = field(default_factory=dict[Lane, str])
     """Lanes that nothing more is posted to in this batch: resting, or the reason why the endpoint is disabled."""
     resting: dict[Lane, datetime] = field(default_factory=dict[Lane, datetime])
@@ -104,7 +104,7 @@ def deliver(
     for tenant_id, own in _by_tenant(set(due) - set(early)).items():
         _prepare(batch, tenant_id, own, now)
     _post(batch, remaining_seconds, clock, post_seconds)
-    _record(batch, len(batch.records), clock())
+    _record(batch, len(batch.results), clock())
     if batch.counts or batch.failed:
         logger.info("deliveries attempted", extra={"results": dict(batch.counts), "to_come_again": len(batch.failed)})
     return batch.failed
@@ -140,9 +140,12 @@ def _prepare(batch: Batch, tenant_id: str, due: Sequence[Message], now: datetime
         if event is None or ids[message] in planned:
             batch.counts["no_such_event" if event is None else "repeated"] += 1
             continue
-        delivery = deliveries.get(ids[message]) or _new_delivery(tenant, ids[message], message, event, now)
+        stored = deliveries.get(ids[message])
+        delivery = stored or _new_delivery(tenant, ids[message], message, event, now)
         planned.add(delivery.pk)
-        _plan(batch, Job(message, delivery, event, receivers.get(message.endpoint_id, _NOBODY)), endpoint, now)
+        receiver = receivers.get(message.endpoint_id, _NOBODY)
+        job = Job(message, delivery, None if stored is None else version_of(stored), event, receiver)
+        _plan(batch, job, endpoint, now)
 
 
 def _plan(batch: Batch, job: Job, endpoint: Endpoint | None, now: datetime) -> None:
@@ -199,8 +202,8 @@ def _post(
             else:
                 batch.failed.add(job.message)
         # Whole requests while there is more to come; all there is when nothing else is coming for a moment.
-        whole = len(batch.records) // WRITE_BATCH * WRITE_BATCH
-        if waiting := len(batch.records) if not group else whole:
+        whole = len(batch.results) // MAX_ITEMS * MAX_ITEMS
+        if waiting := len(batch.results) if not group else whole:
             _record(batch, waiting, clock())
 
 
@@ -221,13 +224,12 @@ def _note_endpoint(batch: Batch, job: Job, attempt: Attempt, slow: int, now: dat
 
 def _attempted(batch: Batch, job: Job, attempt: Attempt, now: datetime) -> None:
     """Adds an attempt to its delivery, to be recorded."""
-    delivery = job.delivery
-    delivery.made += 1
-    delivery.attempts = [*cast("list[object]", delivery.attempts), attempt.document()][-KEPT_ATTEMPTS:]
+    delivery, document = job.delivery, attempt.document()
+    add_attempt(delivery, document)
     chance = random.random()  # noqa: S311 - spreads retries, is no secret
     settled = settle(attempt, delivery.made, now=now, jitter=chance, not_before=batch.resting.get(job.lane))
     _settled(delivery, settled, now)
-    batch.records.append((job.message, delivery))
+    batch.results.append(Result(job.message, delivery, job.seen, document))
     batch.counts[DELIVERED if settled.status == DELIVERED else attempt.kind] += 1
 
 
@@ -235,7 +237,7 @@ def _stand(batch: Batch, job: Job, status: str, reason: str, now: datetime) -> N
     """Records why a delivery is not attempted."""
     if (job.delivery.status, job.delivery.reason) != (status, reason):
         _settled(job.delivery, Settlement(status, reason), now)
-        batch.records.append((job.message, job.delivery))
+        batch.results.append(Result(job.message, job.delivery, job.seen))
     batch.counts[reason] += 1
 
 
@@ -245,19 +247,19 @@ def _settled(delivery: Delivery, settled: Settlement, now: datetime) -> None:
 
 
 def _record(batch: Batch, count: int, now: datetime) -> None:
-    """Writes the first deliveries, 25 a request, and asks for the next attempts of those that were written."""
-    records, batch.records = batch.records[:count], batch.records[count:]
-    for tenant_id in dict.fromkeys(message.tenant_id for message, _ in records):
-        own = [record for record in records if record[0].tenant_id == tenant_id]
-        for start in range(0, len(own), WRITE_BATCH):
-            part = own[start : start + WRITE_BATCH]
+    """Records the first results, a hundred a request, and asks for the next attempts of those deliveries."""
+    results, batch.results = batch.results[:count], batch.results[count:]
+    for tenant_id in dict.fromkeys(result.message.tenant_id for result in results):
+        own = [result for result in results if result.message.tenant_id == tenant_id]
+        for start in range(0, len(own), MAX_ITEMS):
+            part = own[start : start + MAX_ITEMS]
             try:
-                write_items(batch.tenants[tenant_id].store, (delivery for _, delivery in part))
+                standing = record(batch.tenants[tenant_id], part)
             except _STORE_ERRORS as error:
                 logger.error("deliveries not recorded", extra={"tenant_id": tenant_id, "error": type(error).__name__})
-                batch.failed.update(message for message, _ in part)
+                batch.failed.update(result.message for result in part)
             else:
-                batch.failed.update(_follow_up(part, now))
+                batch.failed.update(_follow_up(standing, now))
 
 
 def _follow_up(records: Sequence[tuple[Message, Delivery]], now: datetime) -> list[Message]:
@@ -268,16 +270,6 @@ def _follow_up(records: Sequence[tuple[Message, Delivery]], now: datetime) -> li
         if delivery.next_attempt_at is not None
     }
     return [origins[unsent] for unsent in messages.send(list(origins), now=now)]
-
-
-def delivery_id(tenant: Tenant, event_id: str, endpoint_id: str) -> str:
-    """The id of the delivery of an event to an endpoint: the same however often it is dispatched."""
-    return tenant.vault.derived_id("dlv", event_id, endpoint_id)
-
-
-def find_deliveries(tenant: Tenant, ids: Iterable[str]) -> dict[str, Delivery]:
-    """The deliveries of those ids that exist, by id: one request for each hundred."""
-    return read_each(tenant.store, tenant.bind(Delivery), ids, DELIVERY_SK)
 
 
 def _new_delivery(tenant: Tenant, pk: str, message: Message, event: Event, now: datetime) -> Delivery:

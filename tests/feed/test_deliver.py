@@ -85,7 +85,7 @@ def test_a_copy_that_is_sent_all_the_same_carries_the_same_id(
     event_id = dispatched()
     batch = queue.take()
     with monkeypatch.context() as patch:
-        patch.setattr(tenant.store.connection, "batch_write_item", _broken)
+        patch.setattr(tenant.store.connection, "transact_write_items", _broken)
         patch.setattr(deliver_module, "open_tenant", lambda _: tenant)
         failed = feed_deliver(batch, context)
     # It was posted but could not be recorded, so the message comes again.
@@ -368,7 +368,7 @@ def test_what_is_polled_is_byte_for_byte_what_was_posted(tenant, endpoint_at, di
     assert (polled.event_id, polled.body) == (event_id, request.body)
 
 
-def test_delivering_a_hundred_costs_three_reads_and_four_writes(
+def test_delivering_a_hundred_costs_three_reads_and_one_write(
     tenant, endpoint_at, emit, stream, receiver, queue, context
 ):
     endpoint_at()
@@ -377,7 +377,7 @@ def test_delivering_a_hundred_costs_three_reads_and_four_writes(
     with counted() as requests:
         assert feed_deliver(batch, context) == NOTHING_FAILED
     assert len(receiver.received) == 100
-    assert requests == {"BatchGetItem": 2, "Query": 1, "BatchWriteItem": 4}
+    assert requests == {"BatchGetItem": 2, "Query": 1, "TransactWriteItems": 1}
 
 
 def test_deliveries_are_listed_by_endpoint_and_by_event(tenant, endpoint_at, emit, stream, receiver, queue, context):
