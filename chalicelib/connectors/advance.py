@@ -4,23 +4,32 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from botocore.exceptions import BotoCoreError, ClientError
+from pynamodb.exceptions import PynamoDBException
+
 from chalicelib.connectors import drop, runs
 from chalicelib.connectors.chunk_store import load_manifest
 from chalicelib.connectors.connectors import find_connector, mapping_of
 from chalicelib.connectors.finish import finish
 from chalicelib.connectors.model import APPLYING, CONNECTORS, PLANNING, REFUSED, Connector, Run
-from chalicelib.connectors.runs import MAX_ATTEMPTS
+from chalicelib.connectors.runs import MAX_DEATHS
 from chalicelib.platform import aws
 from chalicelib.platform.commit import Check, Group, Update, commit_one
+from chalicelib.platform.errors import Unavailable
 from chalicelib.platform.telemetry import logger
 from chalicelib.platform.tenant import Tenant
+
+AWS_FAULTS = (BotoCoreError, ClientError, PynamoDBException, aws.Unsent, Unavailable, ConnectionError, TimeoutError)
+"""What goes wrong between a worker and AWS, and never has to do with the file that the worker reads."""
 
 
 def advance(tenant: Tenant, connector_id: str, *, now: datetime) -> None:
     """Takes the connector as far as it goes: a waiting file becomes a run whose chunks are in the queue, or one that
     has ended. Nothing to do is no error, and waking a worker twice is harmless.
 
-    Raises NotFound for an unknown connector. After any error the claim is given back, and the next worker continues.
+    Raises NotFound for an unknown connector. After a fault of AWS's the claim is given back, and the next worker
+    continues after a rest. After any other error it is left to run out, as if the worker had died: what the file did to
+    this worker it may do to every one.
     """
     connector = find_connector(tenant, connector_id)
     run = _begin(tenant, connector, now) if connector.active_run is None else runs.take_over(tenant, connector, now=now)
@@ -28,8 +37,10 @@ def advance(tenant: Tenant, connector_id: str, *, now: datetime) -> None:
         return
     try:
         _continue(tenant, connector, run, now)
-    except Exception:
-        runs.give_back(tenant, connector, run, now=now)
+    except Exception as error:
+        logger.error("a run is interrupted", extra=runs.log_ids(tenant, run) | {"error": type(error).__name__})
+        if isinstance(error, AWS_FAULTS):
+            runs.give_back(tenant, connector, run, now=now)
         raise
 
 
@@ -50,13 +61,13 @@ def _continue(tenant: Tenant, connector: Connector, run: Run, now: datetime) -> 
 
 
 def _planned(tenant: Tenant, connector: Connector, run: Run, now: datetime) -> bool:
-    if run.attempt <= MAX_ATTEMPTS:
+    if run.deaths < MAX_DEATHS:
         # DuckDB makes a cold start slow; a worker that finds nothing to plan, and every other function, does without.
         from chalicelib.connectors.plan import plan
 
         return plan(tenant, connector, run, now=now)
     # Whatever kills every worker that reads the file would do so for ever; the connector must not stand still for it.
-    reason = f"{MAX_ATTEMPTS} workers gave up on the file; it may be too large, or show a fault of ours"
+    reason = f"{MAX_DEATHS} workers broke down over the file; it may be too large, or show a fault of ours"
     verdict = {"status": REFUSED, "code": "planning_failed", "reason": reason}
     return runs.change_planned(tenant, run, {"verdict": verdict})
 

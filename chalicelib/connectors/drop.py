@@ -40,10 +40,12 @@ class Upload:
 
 @dataclass(frozen=True)
 class WaitingFile:
-    """A file in `incoming/`. `business_date` is None when its name is not one that the mapping expects."""
+    """A file in `incoming/`. `etag` tells it from another one that takes its place under the same name.
+    `business_date` is None when its name is not one that the mapping expects."""
 
     key: str
     name: str
+    etag: str
     business_date: date | None
 
     @property
@@ -75,9 +77,9 @@ def waiting(tenant: Tenant, connector_id: str, mapping: Mapping) -> list[Waiting
     """The files that wait, the next one first."""
     prefix = _incoming(tenant, connector_id)
     files = [
-        WaitingFile(key, name := key.rsplit("/", 1)[-1], mapping.source.business_date(name))
-        for key in (listed["Key"] for listed in _listed(tenant, prefix))
-        if not key.endswith("/")
+        WaitingFile(listed["Key"], name, listed["ETag"], mapping.source.business_date(name))
+        for listed in _listed(tenant, prefix)
+        if (name := listed["Key"].rsplit("/", 1)[-1])
     ]
     return sorted(files, key=lambda file: file.turn)
 
@@ -96,30 +98,29 @@ def open_file(tenant: Tenant, key: str) -> tuple[Any, str] | None:
     return answer["Body"], answer["ETag"]
 
 
-def put_away(tenant: Tenant, key: str, etag: str | None, connector_id: str, folder: str, run_id: str) -> str:
+def put_away(tenant: Tenant, key: str, etag: str, connector_id: str, folder: str, run_id: str) -> str:
     """Moves a file out of `incoming/` to `folder/{run}/`, under the tenant's key, and returns where it is then.
 
-    Repeating it is harmless. A file that was replaced since it was read (its ETag is not `etag`) stays where it is:
-    it is another file and waits for its own run.
+    Repeating it is harmless. A file that was replaced since it was claimed or read (its ETag is not `etag`) stays where
+    it is: it is another file and waits for its own run.
     """
     target = tenant.object_key("drop", connector_id, folder, run_id, key.rsplit("/", 1)[-1])
     listed = next((o for o in _listed(tenant, key) if o["Key"] == key), None)
     if listed is None:
         return target
     ids = {"tenant_id": tenant.id, "connector_id": connector_id, "run_id": run_id}
-    if etag is not None and listed["ETag"] != etag:
-        logger.warning("a file was replaced after it was read", extra=ids)
+    if listed["ETag"] != etag:
+        logger.warning("a file was replaced after it was claimed or read", extra=ids)
         return target
-    same = listed["ETag"]
     try:
         tenant.s3.copy_object(
             Bucket=tenant.bucket,
             Key=target,
             CopySource={"Bucket": tenant.bucket, "Key": key},
-            CopySourceIfMatch=same,
+            CopySourceIfMatch=etag,
             **tenant.encryption,
         )
-        tenant.s3.delete_object(Bucket=tenant.bucket, Key=key, IfMatch=same)
+        tenant.s3.delete_object(Bucket=tenant.bucket, Key=key, IfMatch=etag)
     except ClientError as error:
         if error.response["Error"]["Code"] not in ("PreconditionFailed", "412"):
             raise

@@ -46,11 +46,12 @@ class Connector(TenantModel):
 class Run(TenantModel):
     """One file's way through a connector (`pk` the connector, `sk` "run#" and the run's id).
 
-    `attempt` counts the workers that took the run on; only the latest may change it while it is planned. `verdict` is
-    how a run that applies nothing will end; it is stored before the file is moved. `counts` to `ignored_columns` and
-    `timings` (milliseconds by step) are what planning found; `carried` counts accounts whose row is quarantined and
-    that therefore keep what was applied last. `applied` and `requests` (by
-    phase and operation) are summed from the chunks' receipts at the end. `etag` is that of the object which was read.
+    `attempt` counts the workers that took the run on; only the latest may change it while it is planned. `given_back`
+    counts those of them that AWS failed and that gave their claim back. `verdict` is how a run that applies nothing
+    will end; it is stored before the file is moved. `counts` to `ignored_columns` and `timings` (milliseconds by step)
+    are what planning found; `carried` counts accounts whose row is quarantined and that therefore keep what was applied
+    last. `applied` and `requests` (by phase and operation) are summed from the chunks' receipts at the end. `etag` is
+    that of the object that was claimed, then of the one that was read: no other is ever moved.
     """
 
     class Meta:
@@ -58,9 +59,10 @@ class Run(TenantModel):
 
     status = UnicodeAttribute()
     attempt = IntegerAttribute()
+    given_back = IntegerAttribute(default=0)
     object_key = UnicodeAttribute()
     file_name = UnicodeAttribute()
-    etag = UnicodeAttribute(null=True)
+    etag = UnicodeAttribute()
     business_date = DateAttribute(null=True)
     mapping_version = IntegerAttribute()
     sha256 = UnicodeAttribute(null=True)
@@ -92,6 +94,11 @@ class Run(TenantModel):
     def id(self) -> str:
         """The run's id, which sorts by the time it was claimed."""
         return self.sk.removeprefix(RUN)
+
+    @property
+    def deaths(self) -> int:
+        """How many workers let their claim run out, which is all that is ever heard of a dead one."""
+        return self.attempt - 1 - self.given_back
 
 
 class ChunkReceipt(TenantModel):

@@ -5,7 +5,8 @@
 
 A connector has at most one active run. Whoever plans it holds a claim that runs out with the function's time; the
 next worker takes it over under the same run id and a higher attempt, which fences off everything the dead one might
-still write.
+still write. A worker that AWS fails gives its claim back: the run rests, longer each time, however often that is. Only
+claims that ran out speak against the file.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from chalicelib.connectors.model import CONNECTORS, PLANNING, REFUSED, RUN, Conn
 from chalicelib.feed import event_put
 from chalicelib.ledger import leaf_put
 from chalicelib.platform import aws
-from chalicelib.platform.commit import Check, Group, Put, Update, Write, commit_one
+from chalicelib.platform.commit import Group, Put, Update, Write, commit_one
 from chalicelib.platform.errors import NotFound
 from chalicelib.platform.ids import new_id
 from chalicelib.platform.pages import Cursor, page_of
@@ -33,8 +34,10 @@ from chalicelib.platform.tenant import Tenant
 
 CLAIM_TIME = timedelta(seconds=600)
 """How long a worker may plan: the time-out of the function that plans."""
-MAX_ATTEMPTS = 5
+MAX_DEATHS = 5
 """How many workers may die of a file before it is refused."""
+FIRST_REST, LONGEST_REST = timedelta(seconds=30), timedelta(hours=1)
+"""How long a run rests when its claim was given back: the first time, and at most. Each rest is twice the last one."""
 
 
 def request_run(tenant: Tenant, connector_id: str) -> Connector:
@@ -74,6 +77,7 @@ def claim(tenant: Tenant, connector: Connector, file: WaitingFile, *, now: datet
         attempt=1,
         object_key=file.key,
         file_name=file.name,
+        etag=file.etag,
         business_date=file.business_date,
         mapping_version=connector.mapping_version,
         started_at=now,
@@ -92,8 +96,8 @@ def claim(tenant: Tenant, connector: Connector, file: WaitingFile, *, now: datet
 
 
 def take_over(tenant: Tenant, connector: Connector, *, now: datetime) -> Run | None:
-    """Continues the active run of a worker that has died; None while it may still be alive, while the run waits for
-    nothing but its chunks, or when another worker was quicker."""
+    """Continues the active run of a worker that has died or gave it back; None while it may still be alive, while the
+    run rests, while it waits for nothing but its chunks, or when another worker was quicker."""
     if connector.active_run is None or connector.claimed_until is None or now < connector.claimed_until:
         return None
     connectors, runs = tenant.bind(Connector), tenant.bind(Run)
@@ -113,11 +117,14 @@ def take_over(tenant: Tenant, connector: Connector, *, now: datetime) -> Run | N
 
 
 def give_back(tenant: Tenant, connector: Connector, run: Run, *, now: datetime) -> None:
-    """Ends the claim of a worker that met an error, so that the next one need not wait until it runs out."""
+    """Ends the claim of a worker that AWS failed: the next one continues after a rest, and the file is not blamed."""
+    rest = min(FIRST_REST * 2 ** min(run.given_back, 10), LONGEST_REST)
     connectors, runs = tenant.bind(Connector), tenant.bind(Run)
     held = (connectors.active_run == run.id) & connectors.claimed_until.exists()
-    given = Update(connectors, CONNECTORS, connector.sk, [connectors.claimed_until.set(now)], held)
-    commit_one(tenant.store, Group("give back", [given, Check(runs, run.pk, run.sk, runs.attempt == run.attempt)]))
+    given = Update(connectors, CONNECTORS, connector.sk, [connectors.claimed_until.set(now + rest)], held)
+    noted = Update(runs, run.pk, run.sk, [runs.given_back.add(1)], runs.attempt == run.attempt)
+    if commit_one(tenant.store, Group("give back", [given, noted])):
+        logger.info("a run rests", extra=log_ids(tenant, run) | {"seconds": round(rest.total_seconds())})
 
 
 def change_planned(tenant: Tenant, run: Run, changes: Mapping[str, Any]) -> bool:

@@ -9,6 +9,7 @@ import pytest
 
 from chalicelib.connectors.connectors import find_connector
 from chalicelib.connectors.rejected import list_rejected
+from chalicelib.connectors.runs import CLAIM_TIME
 from chalicelib.connectors.views import report_view, run_view
 from chalicelib.platform.errors import Invalid, NotFound
 from tests.connectors.institution import Institution, Loan, extract, file_name, late
@@ -185,6 +186,39 @@ def test_a_file_that_was_replaced_while_its_run_was_at_work_waits_for_a_run_of_i
     assert [(r.status, run_view(r).refusal and run_view(r).refusal.code) for r in bank.runs()] == [
         ("refused", "same_business_date"),
         ("completed", None),
+    ]
+
+
+def test_a_file_that_comes_after_one_that_was_taken_away_waits_for_a_run_of_its_own(bank, monkeypatch):
+    bank.drop("20050430", extract([Loan(1)]))
+
+    def taken_away_and_replaced(*_):
+        monkeypatch.undo()
+        bank.drop("20050430", extract([Loan(1), Loan(2)]))
+
+    monkeypatch.setattr("chalicelib.connectors.drop.open_file", taken_away_and_replaced)
+    bank.run()
+    assert [(r.status, run_view(r).refusal and run_view(r).refusal.code) for r in bank.runs()] == [
+        ("completed", None),
+        ("refused", "file_gone"),
+    ]
+    assert bank.runs()[0].counts["read"] == 2
+
+
+def test_a_file_that_replaces_one_that_no_worker_could_plan_is_not_refused_with_it(bank, monkeypatch):
+    bank.drop("20050430", extract([Loan(1)]))
+    with monkeypatch.context() as patch:
+        patch.setattr("chalicelib.connectors.advance.MAX_DEATHS", 0)
+        patch.setattr("chalicelib.connectors.runs.settle", lambda *_, **__: None)
+        [(message, done)] = list(_after_request(bank))
+        bank.handle(message)
+        done()
+    bank.drop("20050430", extract([Loan(1), Loan(2)]))
+    bank.clock += CLAIM_TIME
+    bank.run()
+    assert [(r.status, run_view(r).refusal and run_view(r).refusal.code) for r in bank.runs()] == [
+        ("completed", None),
+        ("refused", "planning_failed"),
     ]
 
 

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import duckdb
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+from pynamodb.exceptions import GetError
 
 from chalicelib.connectors import advance, watch
 from chalicelib.connectors.connectors import find_connector, mapping_of
 from chalicelib.connectors.drop import waiting
-from chalicelib.connectors.runs import CLAIM_TIME, MAX_ATTEMPTS, change_planned, claim, list_runs, take_over
+from chalicelib.connectors.runs import (
+    CLAIM_TIME,
+    FIRST_REST,
+    LONGEST_REST,
+    MAX_DEATHS,
+    change_planned,
+    claim,
+    give_back,
+    list_runs,
+    take_over,
+)
 from chalicelib.connectors.views import run_view
-from chalicelib.platform.errors import Invalid, NotFound
+from chalicelib.platform.errors import Invalid, NotFound, Unavailable
 from tests.connectors.institution import Institution, Loan, extract
 
 
@@ -20,6 +33,15 @@ def bank(tenant, now) -> Institution:
     bank = Institution(tenant, now)
     bank.drop("20050430", extract([Loan(1), Loan(2)]))
     return bank
+
+
+def raising(fault: Exception):
+    """A function that always fails like that."""
+
+    def fail(*_, **__):
+        raise fault
+
+    return fail
 
 
 def claimed(bank: Institution):
@@ -60,17 +82,75 @@ def test_of_two_workers_that_find_a_dead_one_one_continues_and_the_dead_one_is_f
     assert change_planned(bank.tenant, heirs[0], verdict)
 
 
-def test_a_worker_that_meets_an_error_gives_the_claim_back(bank, monkeypatch):
-    def broken(*_, **__):
-        raise ConnectionError("S3 went away")
+AWS_FAULTS = [
+    ClientError({"Error": {"Code": "SlowDown", "Message": "Please reduce your request rate."}}, "GetObject"),
+    EndpointConnectionError(endpoint_url="https://s3.eu-central-1.amazonaws.com"),
+    GetError("the table is throttled"),
+    Unavailable("DynamoDB puts off what it is asked"),
+    ConnectionResetError("S3 went away"),
+]
 
-    monkeypatch.setattr("chalicelib.connectors.drop.open_file", broken)
-    with pytest.raises(ConnectionError):
-        advance.advance(bank.tenant, bank.connector_id, now=bank.clock)
-    monkeypatch.undo()
-    advance.advance(bank.tenant, bank.connector_id, now=bank.clock)
-    bank.work()
-    assert [(r.status, r.attempt) for r in bank.runs()] == [("completed", 2)]
+
+@pytest.mark.parametrize("fault", AWS_FAULTS, ids=lambda fault: type(fault).__name__)
+def test_however_often_aws_fails_a_good_file_is_applied_in_the_end(bank, monkeypatch, fault):
+    with monkeypatch.context() as patch:
+        patch.setattr("chalicelib.connectors.drop.open_file", raising(fault))
+        for _ in range(2 * MAX_DEATHS):
+            with pytest.raises(type(fault)):
+                advance.advance(bank.tenant, bank.connector_id, now=bank.clock)
+            bank.clock += LONGEST_REST
+    assert bank.run().status == "completed"
+    assert [(r.given_back, r.deaths) for r in bank.runs()] == [(2 * MAX_DEATHS, 0)]
+
+
+def test_a_run_that_aws_failed_rests_longer_each_time_and_is_then_woken(bank, monkeypatch):
+    monkeypatch.setattr("chalicelib.connectors.drop.open_file", raising(AWS_FAULTS[0]))
+    rests = []
+    for _ in range(9):
+        with pytest.raises(ClientError):
+            advance.advance(bank.tenant, bank.connector_id, now=bank.clock)
+        ends = find_connector(bank.tenant, bank.connector_id).claimed_until
+        assert watch.wake_tenant(bank.tenant, now=ends - timedelta(seconds=1)) == 0
+        assert watch.wake_tenant(bank.tenant, now=ends) == 1
+        rests.append(ends - bank.clock)
+        bank.clock = ends
+    assert rests[:3] == [FIRST_REST, 2 * FIRST_REST, 4 * FIRST_REST]
+    assert rests == sorted(rests)
+    assert rests[-1] == LONGEST_REST
+
+
+def test_a_wake_that_is_delivered_again_costs_the_run_nothing(bank, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("chalicelib.connectors.drop.open_file", raising(AWS_FAULTS[0]))
+        with pytest.raises(ClientError):
+            advance.advance(bank.tenant, bank.connector_id, now=bank.clock)
+        for _ in range(2 * MAX_DEATHS):
+            advance.advance(bank.tenant, bank.connector_id, now=bank.clock)
+    assert [(r.status, r.attempt) for r in bank.runs()] == [("planning", 1)]
+    bank.clock += FIRST_REST
+    assert bank.run().status == "completed"
+
+
+def test_a_worker_that_was_taken_over_has_nothing_to_give_back(bank):
+    dead = claimed(bank)
+    connector = find_connector(bank.tenant, bank.connector_id)
+    later = bank.clock + CLAIM_TIME
+    heir = take_over(bank.tenant, connector, now=later)
+    give_back(bank.tenant, connector, dead, now=later)
+    [run] = bank.runs()
+    assert (run.attempt, run.given_back, run.deaths) == (heir.attempt, 0, 1)
+    assert find_connector(bank.tenant, bank.connector_id).claimed_until == later + CLAIM_TIME
+
+
+def test_what_breaks_every_worker_that_reads_the_file_counts_as_their_deaths(bank, monkeypatch):
+    fault = duckdb.OutOfMemoryException("could not allocate a block")
+    monkeypatch.setattr("chalicelib.connectors.plan.plan", raising(fault))
+    for _ in range(MAX_DEATHS):
+        with pytest.raises(duckdb.OutOfMemoryException):
+            advance.advance(bank.tenant, bank.connector_id, now=bank.clock)
+        advance.advance(bank.tenant, bank.connector_id, now=bank.clock + CLAIM_TIME - timedelta(seconds=1))
+        bank.clock += CLAIM_TIME
+    assert run_view(bank.run()).refusal.code == "planning_failed"
 
 
 def test_a_file_that_kills_every_worker_is_refused_at_last(bank, monkeypatch):
@@ -80,8 +160,14 @@ def test_a_file_that_kills_every_worker_is_refused_at_last(bank, monkeypatch):
     def dies(*_, **__):
         raise OutOfMemory
 
+    # A fault of AWS's in between neither counts nor hides the deaths.
+    with monkeypatch.context() as patch:
+        patch.setattr("chalicelib.connectors.drop.open_file", raising(AWS_FAULTS[0]))
+        with pytest.raises(ClientError):
+            advance.advance(bank.tenant, bank.connector_id, now=bank.clock)
+        bank.clock += FIRST_REST
     monkeypatch.setattr("chalicelib.connectors.plan.plan", dies)
-    for _ in range(MAX_ATTEMPTS):
+    for _ in range(MAX_DEATHS):
         with pytest.raises(OutOfMemory):
             advance.advance(bank.tenant, bank.connector_id, now=bank.clock)
         bank.clock += CLAIM_TIME
