@@ -37,8 +37,7 @@ from chalicelib.cases.model import (
 )
 from chalicelib.cases.position import AccountPosition, BorrowerPosition, Outcome
 from chalicelib.cases.rows import Applied, Row, Source
-from chalicelib.cases.rules import ASSIGNMENT, TRIGGERS, Kind, Version, current_rules, read_version
-from chalicelib.cases.rules import D as Document
+from chalicelib.cases.rules import ASSIGNMENT, TRIGGERS, Version, rules_in_force
 from chalicelib.cases.triggers import Triggers
 from chalicelib.ledger import leaf_put
 from chalicelib.platform.batches import Key, item, read_items, write_items
@@ -122,17 +121,15 @@ class _Chunk:
         keys: list[Key] = [(rule, RULES, kind.name) for kind in (TRIGGERS, ASSIGNMENT)]
         found = read_items(store, [*keys, *((standing, borrower_id, STANDING) for borrower_id in reports)])
         positions = {b: position_of(b, item(found, standing, b, STANDING)) for b in reports}
-        triggers = self._rules(TRIGGERS, item(found, rule, RULES, TRIGGERS.name))
-        assignment = self._rules(ASSIGNMENT, item(found, rule, RULES, ASSIGNMENT.name))
+        tenant, now = self._tenant, self._now
+        triggers = rules_in_force(tenant, TRIGGERS, item(found, rule, RULES, TRIGGERS.name), now=now)
+        assignment = rules_in_force(tenant, ASSIGNMENT, item(found, rule, RULES, ASSIGNMENT.name), now=now)
         case_ids = {b: p.case_id for b, p in positions.items() if p.case_id is not None}
         keys = [(load, WORKLOAD, collector.id) for collector in assignment.document.collectors]
         found = read_items(store, [*keys, *((case, case_id, CASE) for case_id in case_ids.values())])
         cases = {b: c for b, id in case_ids.items() if (c := item(found, case, id, CASE)) and c.status == OPEN}
         loads = Counter({sk: w.open_cases for (pk, sk), w in found.items() if pk == WORKLOAD and isinstance(w, load)})
         return _Seen(positions, cases, triggers, assignment, loads)
-
-    def _rules(self, kind: Kind[Document], stored: RuleDocument | None) -> Version[Document]:
-        return current_rules(self._tenant, kind, now=self._now) if stored is None else read_version(kind, stored)
 
     def _decide(
         self, reports: Reports, seen: _Seen, stale: dict[str, int]

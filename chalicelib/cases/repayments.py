@@ -26,7 +26,7 @@ from chalicelib.cases.model import (
 )
 from chalicelib.cases.position import BorrowerPosition
 from chalicelib.cases.read import read_account
-from chalicelib.cases.rules import TRIGGERS, Version, current_rules, read_version
+from chalicelib.cases.rules import TRIGGERS, Version, rules_in_force
 from chalicelib.cases.triggers import Triggers
 from chalicelib.feed import event_put
 from chalicelib.ledger import leaf_put
@@ -192,8 +192,7 @@ def _read_borrower(
     standing, rule, case = tenant.bind(Standing), tenant.bind(RuleDocument), tenant.bind(Case)
     found = read_items(tenant.store, [(standing, borrower_id, STANDING), (rule, RULES, TRIGGERS.name)])
     position = position_of(borrower_id, item(found, standing, borrower_id, STANDING))
-    document = item(found, rule, RULES, TRIGGERS.name)
-    triggers = current_rules(tenant, TRIGGERS, now=now) if document is None else read_version(TRIGGERS, document)
+    triggers = rules_in_force(tenant, TRIGGERS, item(found, rule, RULES, TRIGGERS.name), now=now)
     if position.case_id is None:
         return position, None, triggers
     stored = item(read_items(tenant.store, [(case, position.case_id, CASE)]), case, position.case_id, CASE)

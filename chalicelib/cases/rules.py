@@ -56,10 +56,15 @@ def current_rules(tenant: Tenant, kind: Kind[D], *, now: datetime) -> Version[D]
     while True:
         stored = model.find(RULES, kind.name)
         if stored is not None:
-            return read_version(kind, stored)
+            return _version_of(kind, stored)
         first = Version(1, kind.default(), DEFAULT_AUTHOR, now)
         if commit_one(tenant.store, _group(tenant, kind, first)):
             return first
+
+
+def rules_in_force(tenant: Tenant, kind: Kind[D], stored: RuleDocument | None, *, now: datetime) -> Version[D]:
+    """The version that was read together with other items, or the tenant's first one where there was none to read."""
+    return current_rules(tenant, kind, now=now) if stored is None else _version_of(kind, stored)
 
 
 def replace_rules(
@@ -78,7 +83,7 @@ def replace_rules(
     return new
 
 
-def read_version(kind: Kind[D], stored: RuleDocument) -> Version[D]:
+def _version_of(kind: Kind[D], stored: RuleDocument) -> Version[D]:
     """A stored version as a value."""
     document = kind.schema.model_validate_json(stored.document)
     return Version(stored.version, document, stored.made_by, stored.made_at)

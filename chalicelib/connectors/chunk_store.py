@@ -31,7 +31,7 @@ class ChunkDamaged(Exception):
 def store_chunk(tenant: Tenant, run_id: str, number: int, rows: int, path: Path) -> StoredChunk:
     """Uploads a chunk file. The same rows make the same object."""
     content = path.read_bytes()
-    _put(tenant, _chunk_key(tenant, run_id, number), content)
+    tenant.write_object(_chunk_key(tenant, run_id, number), content)
     return StoredChunk(number, rows, hashlib.sha256(content).hexdigest())
 
 
@@ -43,7 +43,7 @@ def load_chunk(tenant: Tenant, run_id: str, number: int, sha256: str) -> bytes:
 def store_manifest(tenant: Tenant, run_id: str, chunks: Sequence[StoredChunk]) -> str:
     """Uploads the list of the run's chunks and returns its SHA-256."""
     content = json.dumps([asdict(chunk) for chunk in chunks], separators=(",", ":")).encode()
-    _put(tenant, _manifest_key(tenant, run_id), content)
+    tenant.write_object(_manifest_key(tenant, run_id), content)
     return hashlib.sha256(content).hexdigest()
 
 
@@ -56,7 +56,7 @@ def store_snapshot(tenant: Tenant, run_id: str, path: Path) -> str:
     """Uploads the snapshot (Parquet, at most 5 GB) and returns its key."""
     key = tenant.object_key("runs", run_id, "snapshot.parquet")
     with path.open("rb") as content:
-        tenant.s3.put_object(Bucket=tenant.bucket, Key=key, Body=content, **tenant.encryption)
+        tenant.write_object(key, content)
     return key
 
 
@@ -68,12 +68,8 @@ def fetch_snapshot(tenant: Tenant, key: str, into: Path) -> None:
             out.write(block)
 
 
-def _put(tenant: Tenant, key: str, content: bytes) -> None:
-    tenant.s3.put_object(Bucket=tenant.bucket, Key=key, Body=content, **tenant.encryption)
-
-
 def _get(tenant: Tenant, key: str, sha256: str) -> bytes:
-    content: bytes = tenant.s3.get_object(Bucket=tenant.bucket, Key=key)["Body"].read()
+    content = tenant.read_object(key)
     if hashlib.sha256(content).hexdigest() != sha256:
         raise ChunkDamaged(f"{key} is not what its run planned")
     return content

@@ -52,7 +52,7 @@ def push(
     digest = hashlib.sha256(content).hexdigest()
     # The digest is in the name: rows pushed under a used key can never overwrite those that were accepted.
     object_key = tenant.object_key("push", f"{receipt_id}-{digest[:16]}.json")
-    tenant.s3.put_object(Bucket=tenant.bucket, Key=object_key, Body=content, **tenant.encryption)
+    tenant.write_object(object_key, content)
     receipt = _first_receipt(tenant, connector_id, receipt_id, digest, object_key, len(rows), now)
     if receipt.status == ACCEPTED:
         message = {"tenant_id": tenant.id, "connector_id": connector_id, "push": receipt_id}
@@ -78,8 +78,7 @@ def apply_push(tenant: Tenant, connector_id: str, receipt_id: str, *, now: datet
     if receipt.status != ACCEPTED:
         logger.info("push was applied before", extra={"tenant_id": tenant.id, "receipt": receipt_id})
         return
-    content: bytes = tenant.s3.get_object(Bucket=tenant.bucket, Key=receipt.object_key)["Body"].read()
-    outcomes = [_outcome(tenant, connector_id, row, now) for row in _read(content)]
+    outcomes = [_outcome(tenant, connector_id, row, now) for row in _read(tenant.read_object(receipt.object_key))]
     refused = sum(outcome["status"] == "quarantined" for outcome in outcomes)
     model = tenant.bind(PushReceipt)
     recorded = Update(

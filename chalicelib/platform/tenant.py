@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, BinaryIO
 
 import boto3
 
@@ -47,6 +47,14 @@ class Tenant:
     def object_key(self, *parts: str) -> str:
         """The key of one of the tenant's objects, under its own prefix."""
         return "/".join((self.id, *parts))
+
+    def write_object(self, key: str, content: bytes | BinaryIO) -> None:
+        """Writes an object (at most 5 GB) under the tenant's own KMS key, over what is there."""
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=content, **self.encryption)
+
+    def read_object(self, key: str) -> bytes:
+        """An object's content, whole."""
+        return self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
 
     @property
     def encryption(self) -> dict[str, str]:
