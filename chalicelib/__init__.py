@@ -1,1 +1,1 @@
-"""Duebridge: joins an institution's business systems to debt collection. One package per domain; see docs/architecture.md."""
+"""Duebridge: joins business systems to debt collection. One package per domain; see docs/architecture.md."""

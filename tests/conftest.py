@@ -58,7 +58,6 @@ def aws(ministack_port: int) -> Iterator[None]:
         "DUEBRIDGE_API_KEY_SECRET": f"{PREFIX}/api-keys",
         "DUEBRIDGE_PUBLIC_URL": "http://localhost:8000",
         "DUEBRIDGE_LOOPBACK_ENDPOINTS": "true",
-        "POWERTOOLS_METRICS_NAMESPACE": "Duebridge",
         "POWERTOOLS_LOG_LEVEL": "WARNING",
     }
     before = {name: os.environ.get(name) for name in variables}

@@ -1,7 +1,7 @@
 """Cases: accounts and borrowers as the business system states them, and the collection of what is overdue."""
 
 from chalicelib.cases.apply import apply_rows
-from chalicelib.cases.repayments import Repayment, RepaymentOutcome, apply_repayment
+from chalicelib.cases.repayments import Repayment, apply_repayment
 from chalicelib.cases.rows import Applied, Row, Source
 
-__all__ = ["Applied", "Repayment", "RepaymentOutcome", "Row", "Source", "apply_repayment", "apply_rows"]
+__all__ = ["Applied", "Repayment", "Row", "Source", "apply_repayment", "apply_rows"]

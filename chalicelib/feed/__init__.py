@@ -1,6 +1,5 @@
 """The feed: what happens in a tenant's cases goes, signed and in order, to the systems that the tenant names."""
 
 from chalicelib.feed.events import event_put
-from chalicelib.feed.model import Event
 
-__all__ = ["Event", "event_put"]
+__all__ = ["event_put"]

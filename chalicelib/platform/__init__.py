@@ -1,4 +1,4 @@
-"""What every domain stands on: settings, clock, ids, errors, logs, HTTP, sealing of personal data, bound tables.
+"""What every domain stands on: settings, clock, ids, errors, logs, HTTP, queues, sealing of personal data, tables.
 
 Nothing in here knows a domain; imports go from the domains to here and never back.
 """

@@ -63,8 +63,3 @@ def to_minor(amount: str | Decimal, currency: str) -> int:
         if rest:
             raise Invalid(f"the amount has more decimals than {currency} has ({exponent})")
     return -minor if sign else minor
-
-
-def to_major(minor: int, currency: str) -> Decimal:
-    """The amount in major units, with exactly the currency's decimals: `to_major(123450, "CNY")` is 1234.50."""
-    return Decimal(f"{minor}e-{exponent_of(currency)}")

@@ -1,6 +1,6 @@
 """Tenants: the registry of who they are, what is provisioned for them, and the narrowed credentials to work for one."""
 
-from chalicelib.tenancy.credentials import open_tenant, session_policy
+from chalicelib.tenancy.credentials import open_tenant
 from chalicelib.tenancy.provisioning import begin_provisioning, steps
 from chalicelib.tenancy.registry import ACTIVE, PENDING, TRIALING, TenantRecord, find_tenant, records
 
@@ -13,6 +13,5 @@ __all__ = [
     "find_tenant",
     "open_tenant",
     "records",
-    "session_policy",
     "steps",
 ]

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chalicelib.connectors import formats
-from chalicelib.platform.money import EXPONENTS, to_major, to_minor
+from chalicelib.platform.money import EXPONENTS, to_minor
 from tests.connectors.delivery import HEADINGS, Desk, delivered, mapping, row, with_field
 
 # Bank systems hold any character but controls; a record's own blanks at its ends are trimmed, so none are made here.
@@ -40,7 +40,7 @@ def written(record: dict[str, Any]) -> dict[str, str]:
     """The record's values as a file writes them."""
     texts = {name: value for name, value in record.items() if isinstance(value, str)}
     amounts = {
-        name: "" if record[name] is None else str(to_major(record[name], record["currency"]))
+        name: "" if record[name] is None else str(Decimal(f"{record[name]}e-{EXPONENTS[record['currency']]}"))
         for name in ("balance", "overdue")
     }
     due = record["due"]

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from chalicelib.feed import Event, event_put, log
+from chalicelib.feed import event_put, log
 from chalicelib.feed.catalogue import event_type
 from chalicelib.feed.dispatch import Fresh, dispatch
 from chalicelib.feed.events import body, find_events
 from chalicelib.feed.log import Position
-from chalicelib.feed.model import LOG_PK, LogPage
+from chalicelib.feed.model import LOG_PK, Event, LogPage
 from chalicelib.platform.commit import Check, Group, commit_one
 from chalicelib.platform.requests import counted
 

@@ -6,17 +6,15 @@ a name cannot change its meaning after it was checked. Redirects and proxies are
 """
 
 from chalicelib.feed.egress.connections import Pool
-from chalicelib.feed.egress.exchange import Response, post
-from chalicelib.feed.egress.failures import DeliveryFailed, FailureKind
+from chalicelib.feed.egress.exchange import post
+from chalicelib.feed.egress.failures import DeliveryFailed
 from chalicelib.feed.egress.targets import Address, ForbiddenAddress, Target, check_url, resolve
 
 __all__ = [
     "Address",
     "DeliveryFailed",
-    "FailureKind",
     "ForbiddenAddress",
     "Pool",
-    "Response",
     "Target",
     "check_url",
     "post",
