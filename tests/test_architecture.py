@@ -6,6 +6,8 @@ import-linter holds the rest (`.importlinter`). Each rule is a list of what brea
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,6 +152,19 @@ def test_only_the_settings_read_the_environment() -> None:
 def test_no_folder_or_module_has_a_name_that_says_nothing() -> None:
     places = (path for top in ("chalicelib", "infra", "tenants", "tests") for path in (ROOT / top).rglob("*"))
     assert [str(p.relative_to(ROOT)) for p in places if (p.is_dir() or p.suffix == ".py") and p.stem in VAGUE] == []
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("app", {"duckdb", "stripe", "jsonschema"}),
+        ("chalicelib.identity.authorizer", {"duckdb", "stripe", "jsonschema", "pydantic", "cryptography"}),
+    ],
+)
+def test_a_cold_start_imports_nothing_heavy_that_few_calls_need(module: str, heavy: set[str]) -> None:
+    code = f"import sys, {module}; print(*sorted({heavy} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 @pytest.mark.parametrize(
