@@ -117,7 +117,8 @@ class ChunkReceipt(TenantModel):
 class QuarantinedRow(TenantModel):
     """A row that was not accepted (`pk` the run, `sk` "quarantine#" and its line in ten digits).
 
-    `reasons` names fields and rules and no values; the row itself is in `sealed`.
+    `reasons` names fields and rules and no values; the row's text is in `sealed`, or its beginning where the text's
+    length `raw_bytes` (UTF-8) is more than is kept.
     """
 
     class Meta:
@@ -127,6 +128,7 @@ class QuarantinedRow(TenantModel):
     reasons = JSONAttribute()
     mapping_version = IntegerAttribute()
     sealed = BinaryAttribute(legacy_encoding=False)
+    raw_bytes = IntegerAttribute()
 
 
 class PushReceipt(TenantModel):

@@ -31,7 +31,7 @@ from chalicelib.connectors.formats import TextFile, read_text
 from chalicelib.connectors.mapping import Mapping
 from chalicelib.connectors.model import APPLYING, DUPLICATE, REFUSED, Connector, Run
 from chalicelib.connectors.quarantine import ReasonCount
-from chalicelib.connectors.rejected import RejectedRow, store_rejected
+from chalicelib.connectors.rejected import KEPT_BYTES, RejectedRow, store_rejected
 from chalicelib.connectors.report import planning_requests_needed
 from chalicelib.connectors.runs import change_planned
 from chalicelib.connectors.staging import Staged
@@ -219,9 +219,11 @@ def _keep_some_rejected(desk: _Desk) -> None:
 
 
 def _rejected(desk: _Desk, con: DuckDBPyConnection) -> Iterator[RejectedRow]:
-    """The quarantined rows in order of their lines, a block in memory at a time."""
+    """The quarantined rows in order of their lines, a block in memory at a time and of each no more than is kept."""
     path = str(desk.folder / QUARANTINE_FILE)
-    cursor = con.execute("SELECT line, raw, reasons FROM read_parquet(?) ORDER BY line", [path])
+    cursor = con.execute(
+        "SELECT line, left(raw, ?), strlen(raw), reasons FROM read_parquet(?) ORDER BY line", [KEPT_BYTES, path]
+    )
     while block := cursor.fetchmany(BLOCK):
-        for line, raw, reasons in block:
-            yield RejectedRow(line, json.loads(reasons), desk.mapping.version, raw)
+        for line, beginning, raw_bytes, reasons in block:
+            yield RejectedRow(line, json.loads(reasons), desk.mapping.version, beginning, raw_bytes)

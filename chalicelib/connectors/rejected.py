@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from chalicelib.connectors.connectors import find_connector
 from chalicelib.connectors.model import QUARANTINE, QuarantinedRow
@@ -13,19 +14,33 @@ from chalicelib.platform.errors import NotFound
 from chalicelib.platform.pages import Cursor, page_of
 from chalicelib.platform.tenant import Tenant
 
+KEPT_BYTES = 16 * 1024
+"""How much of a row's text is kept, in UTF-8. A line may be far longer than an item can be."""
+MAX_PAGE_BYTES = 5_000_000
+"""How long a page's rows may get as Lambda passes them on; it passes on 6 MB, all else of the answer included."""
+
 
 @dataclass(frozen=True)
 class RejectedRow:
-    """A row as it was refused: its line in the file (from 1), its text, and each reason as names without values."""
+    """A row as it was refused: its line in the file (from 1), each reason as names without values, and its text.
+
+    `raw` is the text, or the beginning of one that is too long to keep; `raw_bytes` is the whole's length in UTF-8.
+    """
 
     line: int
     reasons: list[dict[str, str]]
     mapping_version: int
     raw: str
+    raw_bytes: int
+
+    @property
+    def truncated(self) -> bool:
+        """Whether `raw` is only the beginning."""
+        return len(self.raw.encode()) < self.raw_bytes
 
 
 def store_rejected(tenant: Tenant, run_id: str, rows: Iterable[RejectedRow]) -> None:
-    """Stores the rows of a run, in batches. Storing them again changes nothing."""
+    """Stores the rows of a run, in batches, of each text the first `KEPT_BYTES`. Storing them again changes nothing."""
     model, vault = tenant.bind(QuarantinedRow), tenant.vault
     items = (
         model(
@@ -34,7 +49,8 @@ def store_rejected(tenant: Tenant, run_id: str, rows: Iterable[RejectedRow]) -> 
             line=row.line,
             reasons=row.reasons,
             mapping_version=row.mapping_version,
-            sealed=vault.seal({"raw": row.raw}, bound_to=_bound_to(run_id, row.line)),
+            sealed=vault.seal({"raw": _beginning(row.raw)}, bound_to=_bound_to(run_id, row.line)),
+            raw_bytes=row.raw_bytes,
         )
         for row in rows
     )
@@ -44,7 +60,8 @@ def store_rejected(tenant: Tenant, run_id: str, rows: Iterable[RejectedRow]) -> 
 def list_rejected(
     tenant: Tenant, connector_id: str, run_id: str | None, *, limit: int, cursor: Cursor | None
 ) -> tuple[list[RejectedRow], Cursor | None]:
-    """A page of a run's rejected rows in order of their lines, and the next page's cursor.
+    """A page of a run's rejected rows in order of their lines, and the next page's cursor. Where rows are long, a page
+    ends before `limit`, so that its answer can be passed on.
 
     Without `run_id`, those of the run that was applied last. Raises NotFound for an unknown connector or run.
     """
@@ -55,16 +72,30 @@ def list_rejected(
     # The run is looked up under its connector: rows of another connector's run are not shown as this one's.
     find_run(tenant, connector_id, run_id)
     page, after = page_of(tenant.bind(QuarantinedRow), run_id, prefix=QUARANTINE, limit=limit, cursor=cursor)
-    rows = [
-        RejectedRow(
-            stored.line,
-            stored.reasons,
-            stored.mapping_version,
-            tenant.vault.open(stored.sealed, bound_to=_bound_to(run_id, stored.line))["raw"],
-        )
-        for stored in page
-    ]
+    rows: list[RejectedRow] = []
+    size = 0
+    for number, stored in enumerate(page):
+        row = _opened(tenant, stored)
+        size += _answered_bytes(row)
+        if rows and size > MAX_PAGE_BYTES:
+            return rows, {"sk": page[number - 1].sk}
+        rows.append(row)
     return rows, after
+
+
+def _opened(tenant: Tenant, stored: QuarantinedRow) -> RejectedRow:
+    raw = tenant.vault.open(stored.sealed, bound_to=_bound_to(stored.pk, stored.line))["raw"]
+    return RejectedRow(stored.line, stored.reasons, stored.mapping_version, raw, stored.raw_bytes)
+
+
+def _answered_bytes(row: RejectedRow) -> int:
+    """How long the row is at most in the function's answer: JSON, within a text that is JSON again."""
+    return len(json.dumps(json.dumps(asdict(row), ensure_ascii=False)))
+
+
+def _beginning(raw: str) -> str:
+    """The first `KEPT_BYTES` of a text, less a character that would be cut."""
+    return raw.encode()[:KEPT_BYTES].decode(errors="ignore")
 
 
 def _bound_to(run_id: str, line: int) -> str:

@@ -20,6 +20,7 @@ from chalicelib.connectors.views import (
     connector_detail,
     connector_view,
     receipt_view,
+    rejected_view,
     report_view,
     run_view,
 )
@@ -167,11 +168,7 @@ def list_quarantine(call: Call[None], connector_id: str) -> Page[RejectedView]:
     rows, after = rejected.list_rejected(
         open_tenant(call.tenant_id), connector_id, call.query.get("run"), limit=call.limit, cursor=call.cursor
     )
-    views = [
-        RejectedView(line=row.line, reasons=row.reasons, mapping_version=row.mapping_version, raw=row.raw)
-        for row in rows
-    ]
-    return Page[RejectedView](items=views, cursor=write_cursor(after))
+    return Page[RejectedView](items=[rejected_view(row) for row in rows], cursor=write_cursor(after))
 
 
 @endpoint(

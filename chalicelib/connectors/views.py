@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 
 from chalicelib.connectors.model import Connector, PushReceipt, Run
 from chalicelib.connectors.push import MAX_ROWS, PushedRow
+from chalicelib.connectors.rejected import RejectedRow
 from chalicelib.connectors.report import request_report, summed
 from chalicelib.platform.errors import Invalid
 from chalicelib.platform.http import Strict, View
@@ -218,12 +219,15 @@ class ReportView(RunView):
 
 
 class RejectedView(View):
-    """A row that was not accepted, with its text and the reasons by field."""
+    """A row that was not accepted, with its text and the reasons by field. Of a long text only the beginning is kept
+    (`truncated`); `raw_bytes` is the length of the whole in UTF-8."""
 
     line: int
     reasons: list[dict[str, str]]
     mapping_version: int
     raw: str
+    raw_bytes: int
+    truncated: bool
 
 
 class ReceiptView(View):
@@ -274,6 +278,18 @@ def report_view(run: Run) -> ReportView:
         timings=run.timings | _waited(run),
         reconciled=run.reconciled,
         discrepancies=run.discrepancies or [],
+    )
+
+
+def rejected_view(row: RejectedRow) -> RejectedView:
+    """A row that was not accepted."""
+    return RejectedView(
+        line=row.line,
+        reasons=row.reasons,
+        mapping_version=row.mapping_version,
+        raw=row.raw,
+        raw_bytes=row.raw_bytes,
+        truncated=row.truncated,
     )
 
 

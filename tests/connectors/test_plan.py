@@ -8,10 +8,11 @@ import json
 import pytest
 
 from chalicelib.connectors.connectors import find_connector
-from chalicelib.connectors.rejected import list_rejected
+from chalicelib.connectors.rejected import KEPT_BYTES, RejectedRow, list_rejected, store_rejected
 from chalicelib.connectors.runs import CLAIM_TIME
-from chalicelib.connectors.views import report_view, run_view
+from chalicelib.connectors.views import RejectedView, rejected_view, report_view, run_view
 from chalicelib.platform.errors import Invalid, NotFound
+from chalicelib.platform.http import Page
 from tests.connectors.institution import Institution, Loan, extract, file_name, late
 from tests.connectors.tables import count, events, items
 
@@ -164,6 +165,35 @@ def test_a_file_refused_for_too_many_bad_rows_still_shows_them(bank):
     assert run_view(run).refusal.code == "too_many_quarantined"
     rows, _ = list_rejected(bank.tenant, bank.connector_id, run.id, limit=50, cursor=None)
     assert [row.line for row in rows] == list(range(12, 22))
+
+
+def test_of_a_huge_row_that_is_not_accepted_the_beginning_is_kept(bank):
+    connector = find_connector(bank.tenant, bank.connector_id)
+    connector.mapping["format"]["max_line_bytes"] = 1 << 20
+    connector.save()
+    huge = Loan(40, balance="-", phone="张" * 300_000)
+    run = bank.deliver("20050430", [*(Loan(n) for n in range(1, 40)), huge])
+    assert (run.status, run.counts["quarantined"]) == ("completed", 1)
+    [row], _ = list_rejected(bank.tenant, bank.connector_id, run.id, limit=50, cursor=None)
+    whole = huge.line.encode()
+    assert (row.truncated, row.raw_bytes) == (True, len(whole))
+    assert whole.startswith(row.raw.encode())
+    assert 0 <= KEPT_BYTES - len(row.raw.encode()) < len("张".encode())
+
+
+def test_a_page_of_long_rows_is_short_enough_to_be_passed_on(bank):
+    run = bank.deliver("20050430", [Loan(1)])
+    raw = '"' * KEPT_BYTES
+    stored = [RejectedRow(line, [], 1, raw, len(raw)) for line in range(1, 201)]
+    store_rejected(bank.tenant, run.id, stored)
+    seen, cursor, pages = [], None, 0
+    while pages == 0 or cursor is not None:
+        rows, cursor = list_rejected(bank.tenant, bank.connector_id, run.id, limit=200, cursor=cursor)
+        body = Page[RejectedView](items=[rejected_view(row) for row in rows]).model_dump_json()
+        assert len(json.dumps({"body": body})) < 6_000_000
+        seen, pages = [*seen, *rows], pages + 1
+    assert seen == stored
+    assert pages == 3
 
 
 def test_quarantine_is_shown_for_the_connectors_own_runs_only(bank, other_tenant, now):
