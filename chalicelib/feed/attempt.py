@@ -12,17 +12,18 @@ from chalicelib.feed.model import (
     ABANDONED,
     ATTEMPTS_EXHAUSTED,
     DELIVERED,
+    ENDPOINT_DID_NOT_ANSWER,
     ENDPOINT_GONE,
     FAILED,
     PENDING,
     REFUSED_BY_RECEIVER,
 )
-from chalicelib.feed.schedule import Outcome, next_attempt, outcome
+from chalicelib.feed.schedule import Outcome, next_attempt, outcome, put_off
 from chalicelib.feed.signing import sign
 from chalicelib.platform.clock import rfc3339, utc_now
 
-ANSWERED, FORBIDDEN, RESTING = "answered", "forbidden-address", "endpoint-resting"
-"""Kinds of attempt beside the egress's own failures; one of the last two reached nobody."""
+ANSWERED, FORBIDDEN = "answered", "forbidden-address"
+"""Kinds of attempt beside the egress's own failures; the second reached nobody."""
 
 POST_SECONDS = 15.0
 """The longest that a post may take, from connecting to the answer."""
@@ -104,11 +105,6 @@ def make_attempt(
     return Attempt(at, time.monotonic() - started, answer.status, ANSWERED, meaning, answer.retry_after)
 
 
-def rested(at: datetime) -> Attempt:
-    """The attempt that was not made because the endpoint had just failed to answer others."""
-    return Attempt(at, 0.0, None, RESTING, "retry")
-
-
 @dataclass(frozen=True)
 class Settlement:
     """What a delivery is after an attempt, why, and when the next one is due (None: never)."""
@@ -137,3 +133,13 @@ def settle(
             if due is None:
                 return Settlement(FAILED, ATTEMPTS_EXHAUSTED)
             return Settlement(PENDING, due=due if not_before is None else max(due, not_before))
+
+
+def settle_unmade(begun: datetime, *, now: datetime, rested: datetime) -> Settlement:
+    """What becomes of a delivery, on its way since `begun`, whose attempt is not made because its endpoint rests.
+
+    The same attempt is due later: nothing was posted, so nothing is counted. Only a delivery that has been put off for
+    as long as the whole schedule takes has failed.
+    """
+    due = put_off(begun, now=now, rested=rested)
+    return Settlement(FAILED, ENDPOINT_DID_NOT_ANSWER) if due is None else Settlement(PENDING, due=due)

@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pynamodb.exceptions import PynamoDBException
 
 from chalicelib.feed import egress, endpoints, messages
-from chalicelib.feed.attempt import POST_SECONDS, Attempt, Receiver, Settlement, make_attempt, rested, settle
+from chalicelib.feed.attempt import POST_SECONDS, Attempt, Receiver, Settlement, make_attempt, settle, settle_unmade
 from chalicelib.feed.events import body, find_events
 from chalicelib.feed.lanes import run
 from chalicelib.feed.messages import Message
@@ -162,6 +162,7 @@ def _plan(batch: Batch, job: Job, endpoint: Endpoint | None, now: datetime) -> N
     elif not endpoint.enabled:
         _stand(batch, job, PENDING, endpoint.disabled_reason or ENDPOINT_DISABLED, now)
     else:
+        delivery.begun_at = delivery.begun_at or now
         if endpoint.resting_until is not None and endpoint.resting_until > now:
             batch.resting[job.lane] = endpoint.resting_until
         batch.jobs.append(job)
@@ -198,7 +199,7 @@ def _post(
             elif job.lane in batch.closed:
                 _stand(batch, job, PENDING, batch.closed[job.lane], now)
             elif job.lane in batch.resting:
-                _attempted(batch, job, rested(now), now)
+                _put_off(batch, job, batch.resting[job.lane], now)
             else:
                 batch.failed.add(job.message)
         # Whole requests while there is more to come; all there is when nothing else is coming for a moment.
@@ -233,6 +234,14 @@ def _attempted(batch: Batch, job: Job, attempt: Attempt, now: datetime) -> None:
     batch.counts[DELIVERED if settled.status == DELIVERED else attempt.kind] += 1
 
 
+def _put_off(batch: Batch, job: Job, rested: datetime, now: datetime) -> None:
+    """Leaves an attempt for later because its endpoint rests."""
+    settled = settle_unmade(job.delivery.begun_at, now=now, rested=rested)
+    _settled(job.delivery, settled, now)
+    batch.results.append(Result(job.message, job.delivery, job.seen))
+    batch.counts[settled.reason or "put_off"] += 1
+
+
 def _stand(batch: Batch, job: Job, status: str, reason: str, now: datetime) -> None:
     """Records why a delivery is not attempted."""
     if (job.delivery.status, job.delivery.reason) != (status, reason):
@@ -244,6 +253,9 @@ def _stand(batch: Batch, job: Job, status: str, reason: str, now: datetime) -> N
 def _settled(delivery: Delivery, settled: Settlement, now: datetime) -> None:
     delivery.status, delivery.reason, delivery.next_attempt_at = settled.status, settled.reason, settled.due
     delivery.updated_at = now
+    if settled.due is None:
+        # It stands still, for good or until somebody sets it on its way again; its time is counted anew then.
+        delivery.begun_at = None
 
 
 def _record(batch: Batch, count: int, now: datetime) -> None:

@@ -20,6 +20,7 @@ ENDPOINT_DELETED = "endpoint_deleted"
 ENDPOINT_GONE = "endpoint_gone"
 REFUSED_BY_RECEIVER = "refused_by_receiver"
 ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+ENDPOINT_DID_NOT_ANSWER = "endpoint_did_not_answer"
 
 
 class Event(TenantModel):
@@ -87,7 +88,8 @@ class Delivery(TenantModel):
     """One event on its way to one endpoint; `pk` is its id (`dlv_…`, derived from both), `sk` always `delivery`.
 
     `made` counts the attempts; `attempts` lists the latest of them, each `{"at", "status", "kind", "milliseconds"}`.
-    `reason` says why it waits for no attempt or came to its end. `next_attempt_at` is null when none is due.
+    `reason` says why it waits for no attempt or came to its end. `next_attempt_at` is null when none is due, and then
+    `begun_at` is too: it says since when the delivery has been on its way without standing still.
     """
 
     class Meta:
@@ -102,6 +104,7 @@ class Delivery(TenantModel):
     made = IntegerAttribute(default=0)
     attempts = JSONAttribute(default=list)
     next_attempt_at = UTCDateTimeAttribute(null=True)
+    begun_at = UTCDateTimeAttribute(null=True)
     updated_at = UTCDateTimeAttribute()
 
 

@@ -21,8 +21,8 @@ from chalicelib.platform.tenant import Tenant
 
 KEPT_ATTEMPTS = 20
 
-_FINALITY = (PENDING, FAILED, ABANDONED, DELIVERED)
-"""Of two results of one attempt, the one that comes later here stands."""
+_FINALITY = {PENDING: 0, FAILED: 0, ABANDONED: 1, DELIVERED: 2}
+"""Of two results the higher one stands; of two equal ones the one that was recorded first."""
 
 _TRIES = 5
 
@@ -103,7 +103,7 @@ def _upon(result: Result, stored: Delivery | None) -> Result | Delivery:
     if stored is None:
         return replace(result, seen=None)
     ours = result.delivery
-    if _FINALITY.index(ours.status) <= _FINALITY.index(stored.status):
+    if _FINALITY[ours.status] <= _FINALITY[stored.status]:
         return stored
     seen = version_of(stored)
     ours.made, ours.attempts = stored.made, stored.attempts

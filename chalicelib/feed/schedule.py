@@ -26,8 +26,15 @@ DELAYS = (
 JITTER = 0.2
 """The share of a wait that chance may add, so that messages which failed together do not return together."""
 
+LIFETIME = sum(DELAYS, timedelta(0)) * (1 + JITTER)
+"""The schedule's total time at its longest. An attempt is not put off any more once a delivery is that old."""
+
 RETRY_AFTER_CAP = timedelta(hours=24)
 """The longest wait that a receiver's Retry-After can ask for."""
+
+PUT_OFF_SHARE, PUT_OFF_CAP = 0.25, timedelta(minutes=30)
+"""What waits for a resting endpoint waits at least for that share of its age, up to the cap, so that all that piles up
+while an endpoint is down does not come by every minute."""
 
 SQS_LONGEST_DELAY = timedelta(seconds=900)
 """The longest a queue can hold a message back; what is due later is sent again and again until its time."""
@@ -53,6 +60,15 @@ def next_attempt(attempt: int, *, now: datetime, jitter: float, retry_after: int
         # Compared as seconds: a receiver may send a number that no timedelta can hold.
         wait = max(wait, timedelta(seconds=min(max(retry_after, 0), RETRY_AFTER_CAP.total_seconds())))
     return now + wait
+
+
+def put_off(begun: datetime, *, now: datetime, rested: datetime) -> datetime | None:
+    """When an attempt is due again that was not made because its endpoint rests until `rested`, or None when its
+    delivery, which has been on its way since `begun`, has grown as old as `LIFETIME`."""
+    age = max(now - begun, timedelta(0))
+    if age >= LIFETIME:
+        return None
+    return max(rested, now + min(age * PUT_OFF_SHARE, PUT_OFF_CAP))
 
 
 def sqs_delay(now: datetime, due: datetime) -> int:

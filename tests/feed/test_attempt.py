@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from chalicelib.feed.attempt import Attempt, Settlement, rested, settle
-from chalicelib.feed.schedule import DELAYS
+from chalicelib.feed.attempt import Attempt, Settlement, settle, settle_unmade
+from chalicelib.feed.schedule import DELAYS, LIFETIME
 
 
 @pytest.mark.parametrize(
@@ -37,8 +37,17 @@ def test_a_receivers_wish_and_an_endpoints_rest_hold_the_next_attempt_back(now):
     busy = Attempt(now, 0.1, 429, "answered", "retry", retry_after=120)
     assert settle(busy, 1, now=now, jitter=0).due == now + timedelta(seconds=120)
     until = now + timedelta(seconds=60)
-    assert settle(rested(now), 1, now=now, jitter=0, not_before=until).due == until
-    assert settle(rested(now), 2, now=now, jitter=0, not_before=until).due == now + timedelta(minutes=5)
+    failed = Attempt(now, 15.0, None, "timeout", "retry")
+    assert settle(failed, 1, now=now, jitter=0, not_before=until).due == until
+    assert settle(failed, 2, now=now, jitter=0, not_before=until).due == now + timedelta(minutes=5)
+
+
+def test_an_attempt_that_is_not_made_is_due_when_its_endpoint_has_rested_but_not_for_ever(now):
+    until = now + timedelta(seconds=60)
+    assert settle_unmade(now, now=now, rested=until) == Settlement("pending", due=until)
+    old = now - LIFETIME
+    assert settle_unmade(old + timedelta(seconds=1), now=now, rested=until).status == "pending"
+    assert settle_unmade(old, now=now, rested=until) == Settlement("failed", "endpoint_did_not_answer")
 
 
 def test_only_a_failure_that_took_long_speaks_against_the_endpoint(now):

@@ -15,7 +15,7 @@ from chalicelib.platform.clock import utc_now
 from chalicelib.platform.errors import Unavailable
 from chalicelib.platform.ids import new_id
 
-FINALITY = [PENDING, FAILED, ABANDONED, DELIVERED]
+FINALITY = {PENDING: 0, FAILED: 0, ABANDONED: 1, DELIVERED: 2}
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_of_two_results_the_more_final_one_is_stored_whichever_was_first(tenant,
     assert len(found) == len(pairs)
     for (before, after), endpoint_id in zip(pairs, endpoint_ids, strict=True):
         delivery = found[delivery_id(tenant, event_id, endpoint_id)]
-        won = FINALITY.index(after) > FINALITY.index(before)
+        won = FINALITY[after] > FINALITY[before]
         assert delivery.status == (after if won else before)
         assert [each["of"] for each in delivery.attempts] == ([before, after] if won else [before])
         assert (standing[endpoint_id].status, standing[endpoint_id].made) == (delivery.status, delivery.made)

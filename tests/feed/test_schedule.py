@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 
 from chalicelib.feed.schedule import (
     DELAYS,
+    LIFETIME,
+    PUT_OFF_CAP,
     RETRY_AFTER_CAP,
     next_attempt,
     outcome,
+    put_off,
     retry_after_seconds,
     sqs_delay,
 )
@@ -64,6 +67,21 @@ def test_retry_after_grants_no_attempt_beyond_the_last(attempt, retry_after):
 def test_inputs_outside_their_range_are_refused(attempt, jitter):
     with pytest.raises(ValueError, match=r"attempt|jitter"):
         next_attempt(attempt, now=NOW, jitter=jitter, retry_after=None)
+
+
+@given(age=st.timedeltas(timedelta(0), LIFETIME * 2), rest=st.timedeltas(timedelta(0), timedelta(hours=1)))
+def test_what_is_put_off_comes_back_when_its_endpoint_has_rested_or_soon_after(age, rest):
+    due = put_off(NOW - age, now=NOW, rested=NOW + rest)
+    assert (due is None) == (age >= LIFETIME)
+    assert due is None or NOW + rest <= due <= NOW + max(rest, PUT_OFF_CAP)
+
+
+def test_a_delivery_to_an_endpoint_that_always_rests_comes_by_a_hundred_times_at_most():
+    moment, times = NOW, 0
+    while due := put_off(NOW, now=moment, rested=moment + timedelta(seconds=60)):
+        moment, times = due, times + 1
+    assert 0 < times <= 100
+    assert moment >= NOW + LIFETIME
 
 
 @given(wait=st.timedeltas(-timedelta(days=2), timedelta(days=2)))
