@@ -7,8 +7,8 @@ import pytest
 
 from chalicelib.platform.ids import new_id
 from chalicelib.platform.settings import settings
-from chalicelib.tenancy import credentials, session_policy
-from chalicelib.tenancy.credentials import MAX_SESSION_POLICY, RENEW_BEFORE
+from chalicelib.tenancy import credentials
+from chalicelib.tenancy.credentials import MAX_SESSION_POLICY, RENEW_BEFORE, session_policy
 from infra.demo.isolation import try_to_reach
 
 
