@@ -53,7 +53,7 @@ class Staged:
     ignored: tuple[str, ...]
 
 
-def connect(work: Path, *, memory: str = "320MB", threads: int = 1) -> duckdb.DuckDBPyConnection:
+def connect(work: Path, *, memory: str = "256MB", threads: int = 1) -> duckdb.DuckDBPyConnection:
     """A DuckDB in memory that can read and write below `work` only, loads no extension, and joins as it is told to."""
     work = work.resolve()
     con = duckdb.connect(
