@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -46,17 +47,31 @@ class Change:
 
 
 def create_endpoint(
-    tenant: Tenant, url: str, *, description: str = "", event_types: Sequence[str] = ("*",), now: datetime
-) -> tuple[Endpoint, str]:
+    tenant: Tenant,
+    url: str,
+    *,
+    description: str = "",
+    event_types: Sequence[str] = ("*",),
+    now: datetime,
+    key: str | None = None,
+) -> tuple[Endpoint, str | None]:
     """A new endpoint and its signing secret, which is shown this once and kept sealed.
+
+    With the same `key` (the caller's idempotency key) the same wish gets the same endpoint as it is by now, however
+    often it is asked for, and the same secret until that is rotated (None from then on).
 
     Every event that commits after this returns reaches the endpoint if one of `event_types` matches it. Raises
     ForbiddenAddress (naming the rule) for a URL that webhooks are not sent to, Invalid for a host that cannot be
-    looked up or a pattern that matches no event type, and Conflict when the tenant has `MAX_ENDPOINTS` already.
+    looked up or a pattern that matches no event type, and Conflict when the tenant has `MAX_ENDPOINTS` already or the
+    key was used for another wish.
     """
+    endpoint_id = new_id("ep", at=now) if key is None else tenant.vault.derived_id("ep", key)
+    digest = None if key is None else _wish_digest(tenant, url, description, event_types)
+    if digest is not None and (made := _made_before(tenant, endpoint_id, digest)):
+        return made
     check_url(url)
     _check_patterns(event_types)
-    endpoint_id, secret = new_id("ep", at=now), new_secret()
+    secret = new_secret()
     model, register = tenant.bind(Endpoint), tenant.bind(EndpointRegister)
     endpoint = model(
         ENDPOINTS_PK,
@@ -65,6 +80,7 @@ def create_endpoint(
         description=description,
         event_types=list(event_types),
         sealed_secrets=tenant.vault.seal({"current": secret}, bound_to=endpoint_id),
+        wish_digest=digest,
         created_at=now,
         updated_at=now,
     )
@@ -78,12 +94,15 @@ def create_endpoint(
         if commit_one(tenant.store, Group(endpoint_id, [Put(endpoint, model.pk.does_not_exist()), counted])):
             logger.info("endpoint created", extra={"tenant_id": tenant.id, "endpoint_id": endpoint_id})
             return endpoint, secret
+        if digest is not None and (made := _made_before(tenant, endpoint_id, digest)):
+            return made
     raise Conflict("other endpoints are being created at this moment; try again")
 
 
 def list_endpoints(tenant: Tenant) -> list[Endpoint]:
     """All endpoints as they are at this moment, oldest first: one consistent query."""
-    return list(tenant.bind(Endpoint).query(ENDPOINTS_PK, consistent_read=True))
+    found = tenant.bind(Endpoint).query(ENDPOINTS_PK, consistent_read=True)
+    return sorted(found, key=lambda endpoint: (endpoint.created_at, endpoint.sk))
 
 
 def find_endpoint(tenant: Tenant, endpoint_id: str) -> Endpoint:
@@ -203,6 +222,26 @@ def check_url(url: str) -> None:
         egress.resolve(target, allow_loopback=allow_loopback)
     except egress.DeliveryFailed:
         raise Invalid("the host of the URL cannot be looked up", pointer="/url") from None
+
+
+def _wish_digest(tenant: Tenant, url: str, description: str, event_types: Sequence[str]) -> str:
+    """What tells one wish for an endpoint from another."""
+    wish = json.dumps([url, description, list(event_types)], ensure_ascii=False)
+    return tenant.vault.digest("endpoint-wish", wish.encode())
+
+
+def _made_before(tenant: Tenant, endpoint_id: str, digest: str) -> tuple[Endpoint, str | None] | None:
+    """The endpoint that an earlier call with the same key made, if one did, and its first secret until it is rotated.
+
+    Raises Conflict when that call asked for something else.
+    """
+    endpoint = tenant.bind(Endpoint).find(ENDPOINTS_PK, endpoint_id)
+    if endpoint is None:
+        return None
+    if endpoint.wish_digest != digest:
+        raise Conflict("this Idempotency-Key was used to create another endpoint")
+    secrets = tenant.vault.open(endpoint.sealed_secrets, bound_to=endpoint_id)
+    return endpoint, None if "previous" in secrets else secrets["current"]
 
 
 def _check_patterns(patterns: Sequence[str]) -> None:

@@ -45,7 +45,8 @@ class Endpoint(TenantModel):
 
     `sealed_secrets` holds `current` and, after a rotation, `previous`, which signs too until `previous_until`.
     `disabled_reason` says who disabled it: the tenant (`endpoint_disabled`) or its receiver with a 410
-    (`endpoint_gone`). `resting_until` is set while it does not answer: nothing is posted before then.
+    (`endpoint_gone`). `resting_until` is set while it does not answer: nothing is posted before then. `wish_digest` is
+    that of what was asked for, where it was made with an idempotency key.
     """
 
     class Meta:
@@ -58,6 +59,7 @@ class Endpoint(TenantModel):
     disabled_reason = UnicodeAttribute(null=True)
     resting_until = UTCDateTimeAttribute(null=True)
     sealed_secrets = BinaryAttribute(legacy_encoding=False)
+    wish_digest = UnicodeAttribute(null=True)
     previous_until = UTCDateTimeAttribute(null=True)
     created_at = UTCDateTimeAttribute()
     updated_at = UTCDateTimeAttribute()

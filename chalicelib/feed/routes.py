@@ -56,7 +56,7 @@ class EndpointChange(Strict):
     blueprint,
     "POST",
     "/v1/webhook-endpoints",
-    summary="Adds a webhook endpoint and shows its signing secret, once",
+    summary="Adds a webhook endpoint and shows its signing secret, once (Idempotency-Key: the same for the same key)",
     body=NewEndpoint,
     returns=EndpointView,
     status=201,
@@ -71,6 +71,7 @@ def create_webhook_endpoint(call: Call[NewEndpoint]) -> EndpointView:
         description=wish.description,
         event_types=wish.event_types,
         now=utc_now(),
+        key=call.idempotency_key,
     )
     return endpoint_view(made, secret)
 

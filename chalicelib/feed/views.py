@@ -13,8 +13,9 @@ from chalicelib.platform.http import View
 
 
 class EndpointView(View):
-    """An endpoint. `secret` is shown when it was made, and never again; `resting_until` is set while it does not
-    answer; `previous_secret_until` while the secret before the last rotation still signs."""
+    """An endpoint. `secret` is shown when it was made, and again only when that call is repeated with its idempotency
+    key; `resting_until` is set while it does not answer; `previous_secret_until` while the secret before the last
+    rotation still signs."""
 
     id: str
     url: str

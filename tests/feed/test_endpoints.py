@@ -127,6 +127,55 @@ def test_a_tenant_has_at_most_twenty_endpoints_even_when_two_are_created_at_once
     assert len(listed(tenant)) == endpoints.MAX_ENDPOINTS
 
 
+def test_the_same_wish_under_the_same_key_is_the_same_endpoint_with_the_same_secret(tenant, now):
+    made, secret = endpoints.create_endpoint(tenant, URL, event_types=["case.*"], now=now, key="k1")
+    later = now + timedelta(hours=1)
+    with counted() as requests:
+        again, shown = endpoints.create_endpoint(tenant, URL, event_types=["case.*"], now=later, key="k1")
+    assert (again.sk, again.created_at, shown) == (made.sk, now, secret)
+    assert requests == {"GetItem": 1}
+    other, another_secret = endpoints.create_endpoint(tenant, URL, event_types=["case.*"], now=later, key="k2")
+    assert other.sk != made.sk
+    assert another_secret != secret
+    # In order of their making, which ids made from keys do not show.
+    assert [each.sk for each in endpoints.list_endpoints(tenant)] == [made.sk, other.sk]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"url": URL + "/2"}, {"description": "core"}, {"event_types": ["*"]}, {"event_types": ["payment.*", "case.*"]}],
+)
+def test_another_wish_under_the_same_key_is_refused(tenant, now, other):
+    wish = {"url": URL, "event_types": ["case.*", "payment.*"]}
+    made, _ = endpoints.create_endpoint(tenant, **wish, now=now, key="k1")
+    with pytest.raises(Conflict, match="Idempotency-Key"):
+        endpoints.create_endpoint(tenant, **{**wish, **other}, now=now, key="k1")
+    assert [each.sk for each in endpoints.list_endpoints(tenant)] == [made.sk]
+
+
+def test_a_repeated_wish_shows_the_endpoint_as_it_is_by_now_and_no_secret_that_was_rotated(tenant, now):
+    made, _ = endpoints.create_endpoint(tenant, URL, now=now, key="k1")
+    endpoints.change_endpoint(tenant, made.sk, Change(description="core system"), now=now)
+    endpoints.rotate_secret(tenant, made.sk, now=now)
+    again, shown = endpoints.create_endpoint(tenant, URL, now=now, key="k1")
+    assert (again.description, shown) == ("core system", None)
+
+
+def test_two_calls_with_one_key_at_once_make_one_endpoint(tenant, now, monkeypatch):
+    listed, first = endpoints.list_endpoints, []
+
+    def overtaken(tenant):
+        found = listed(tenant)
+        monkeypatch.setattr(endpoints, "list_endpoints", listed)
+        first.append(endpoints.create_endpoint(tenant, URL, now=now, key="k1"))
+        return found
+
+    monkeypatch.setattr(endpoints, "list_endpoints", overtaken)
+    second, secret = endpoints.create_endpoint(tenant, URL, now=now, key="k1")
+    assert [(each.sk, shown) for each, shown in first] == [(second.sk, secret)]
+    assert len(listed(tenant)) == 1
+
+
 def test_a_test_event_is_for_one_endpoint_only_and_refused_for_a_disabled_one(tenant, now):
     made, _ = endpoints.create_endpoint(tenant, URL, event_types=["case.*"], now=now)
     other, _ = endpoints.create_endpoint(tenant, URL, now=now)

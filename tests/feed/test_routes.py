@@ -51,6 +51,15 @@ def test_an_endpoint_is_made_shown_changed_rotated_and_removed(call):
     assert call("GET", path)[0] == 404
 
 
+def test_a_repeated_call_with_its_idempotency_key_is_answered_alike(call):
+    wish, key = {"url": "https://93.184.215.14/hooks"}, {"Idempotency-Key": "set-up-1"}
+    first = call("POST", "/v1/webhook-endpoints", wish, **key)
+    assert first[0] == 201
+    assert call("POST", "/v1/webhook-endpoints", wish, **key) == first
+    assert call("POST", "/v1/webhook-endpoints", {**wish, "description": "x"}, **key)[0] == 409
+    assert len(call("GET", "/v1/webhook-endpoints")[1]["items"]) == 1
+
+
 def test_a_metadata_address_is_refused_with_the_rule_in_the_problem(call):
     status, problem = call("POST", "/v1/webhook-endpoints", {"url": "https://169.254.169.254/"})
     assert (status, problem["rule"], problem["pointer"]) == (422, "metadata", "/url")
