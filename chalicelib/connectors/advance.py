@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from botocore.exceptions import BotoCoreError, ClientError
-from pynamodb.exceptions import PynamoDBException
+from pynamodb.exceptions import PynamoDBException, TransactWriteError
 
 from chalicelib.connectors import drop, runs
 from chalicelib.connectors.chunk_store import load_manifest
@@ -20,7 +20,9 @@ from chalicelib.platform.telemetry import logger
 from chalicelib.platform.tenant import Tenant
 
 AWS_FAULTS = (BotoCoreError, ClientError, PynamoDBException, aws.Unsent, Unavailable, ConnectionError, TimeoutError)
-"""What goes wrong between a worker and AWS, and never has to do with the file that the worker reads."""
+"""What goes wrong between a worker and AWS."""
+OUR_FAULTS = {"ValidationException", "ValidationError"}
+"""What AWS answers, at every try, to a request that we made of the file and that no such request can be."""
 
 
 def advance(tenant: Tenant, connector_id: str, *, now: datetime) -> None:
@@ -39,9 +41,21 @@ def advance(tenant: Tenant, connector_id: str, *, now: datetime) -> None:
         _continue(tenant, connector, run, now)
     except Exception as error:
         logger.error("a run is interrupted", extra=runs.log_ids(tenant, run) | {"error": type(error).__name__})
-        if isinstance(error, AWS_FAULTS):
+        if _is_a_fault_of_aws(error):
             runs.give_back(tenant, connector, run, now=now)
         raise
+
+
+def _is_a_fault_of_aws(error: Exception) -> bool:
+    """Whether an error has nothing to do with the file that the worker read."""
+    codes = set[str | None]()
+    if isinstance(error, ClientError):
+        codes.add(error.response.get("Error", {}).get("Code"))
+    if isinstance(error, PynamoDBException):
+        codes.add(error.cause_response_code)
+    if isinstance(error, TransactWriteError):
+        codes |= {reason.code for reason in error.cancellation_reasons if reason is not None}
+    return isinstance(error, AWS_FAULTS) and not codes & OUR_FAULTS
 
 
 def _begin(tenant: Tenant, connector: Connector, now: datetime) -> Run | None:

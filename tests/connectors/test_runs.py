@@ -7,7 +7,7 @@ from datetime import timedelta
 import duckdb
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
-from pynamodb.exceptions import GetError
+from pynamodb.exceptions import GetError, PutError
 
 from chalicelib.connectors import advance, watch
 from chalicelib.connectors.connectors import find_connector, mapping_of
@@ -142,11 +142,20 @@ def test_a_worker_that_was_taken_over_has_nothing_to_give_back(bank):
     assert find_connector(bank.tenant, bank.connector_id).claimed_until == later + CLAIM_TIME
 
 
-def test_what_breaks_every_worker_that_reads_the_file_counts_as_their_deaths(bank, monkeypatch):
-    fault = duckdb.OutOfMemoryException("could not allocate a block")
+TOO_LARGE = ClientError({"Error": {"Code": "ValidationException", "Message": "Item size exceeded"}}, "BatchWriteItem")
+OUR_FAULTS = [
+    duckdb.OutOfMemoryException("could not allocate a block"),
+    TOO_LARGE,
+    PutError("the item is too large", cause=TOO_LARGE),
+    UnicodeDecodeError("utf-8", b"x", 0, 1, "a slip of ours"),
+]
+
+
+@pytest.mark.parametrize("fault", OUR_FAULTS, ids=lambda fault: type(fault).__name__)
+def test_what_breaks_every_worker_that_reads_the_file_counts_as_their_deaths(bank, monkeypatch, fault):
     monkeypatch.setattr("chalicelib.connectors.plan.plan", raising(fault))
     for _ in range(MAX_DEATHS):
-        with pytest.raises(duckdb.OutOfMemoryException):
+        with pytest.raises(type(fault)):
             advance.advance(bank.tenant, bank.connector_id, now=bank.clock)
         advance.advance(bank.tenant, bank.connector_id, now=bank.clock + CLAIM_TIME - timedelta(seconds=1))
         bank.clock += CLAIM_TIME
