@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
@@ -11,11 +11,13 @@ from chalicelib.connectors.model import Connector, PushReceipt, Run
 from chalicelib.connectors.push import MAX_ROWS, PushedRow
 from chalicelib.connectors.rejected import RejectedRow
 from chalicelib.connectors.report import request_report, summed
+from chalicelib.platform.clock import utc_now
 from chalicelib.platform.errors import Invalid
 from chalicelib.platform.http import Strict, View
 from chalicelib.platform.money import exponent_of, to_minor
 
 Key = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+EARLIEST_BOOKING = date(1990, 1, 1)
 Amount = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,15}(\.[0-9]{1,4})?$")]
 
 
@@ -34,7 +36,8 @@ class NewUpload(Strict):
 
 class RepaymentRow(Strict):
     """A repayment booked now. `account` is the account's key as the files carry it; `amount` is in major units, as a
-    decimal string with no more decimals than the currency has; `booked_on` is the business date of the booking."""
+    decimal string with no more decimals than the currency has; `booked_on` is the business date of the booking, from
+    1990 on and not after tomorrow in UTC."""
 
     kind: Literal["repayment"]
     account: Key
@@ -49,6 +52,15 @@ class RepaymentRow(Strict):
         # A number would be read as seconds since 1970.
         if not isinstance(booked_on, str):
             raise ValueError("the day must be text, such as 2005-10-03")
+        return booked_on
+
+    @field_validator("booked_on")
+    @classmethod
+    def _is_a_day_that_has_come(cls, booked_on: date) -> date:
+        # Where the day begins first, it may be tomorrow in UTC. A later day would be a slip, and count for years.
+        latest = utc_now().date() + timedelta(days=1)
+        if not EARLIEST_BOOKING <= booked_on <= latest:
+            raise ValueError(f"the day must be from {EARLIEST_BOOKING} to {latest}, which is tomorrow in UTC")
         return booked_on
 
     @field_validator("currency")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 from pydantic import ValidationError
@@ -130,6 +130,8 @@ def test_amounts_are_decimal_strings_and_exact():
         ({"currency": "ZZZ"}, "/rows/1/currency"),
         ({"booked_on": "03/10/2005"}, "/rows/1/booked_on"),
         ({"booked_on": 0}, "/rows/1/booked_on"),
+        ({"booked_on": "1989-12-31"}, "/rows/1/booked_on"),
+        ({"booked_on": "9999-12-31"}, "/rows/1/booked_on"),
         ({"account": ""}, "/rows/1/account"),
         ({"kind": "fee"}, "/rows/1/kind"),
         ({"note": "x"}, "/rows/1/note"),
@@ -140,6 +142,15 @@ def test_a_bad_row_is_named_by_its_place(changes, pointer):
         Push.model_validate({"rows": [GOOD, GOOD | changes]})
     problem = invalid(caught.value)
     assert (problem.status, problem.pointer) == (422, pointer)
+
+
+def test_a_repayment_is_booked_no_later_than_where_the_day_begins_first(monkeypatch):
+    monkeypatch.setattr("chalicelib.connectors.views.utc_now", lambda: datetime(2026, 3, 31, 23, 59, tzinfo=UTC))
+    for day in ("1990-01-01", "2005-10-03", "2026-04-01"):
+        assert Push.model_validate({"rows": [GOOD | {"booked_on": day}]}).rows[0].booked_on.isoformat() == day
+    with pytest.raises(ValidationError) as caught:
+        Push.model_validate({"rows": [GOOD | {"booked_on": "2026-04-02"}]})
+    assert "1990-01-01 to 2026-04-01" in invalid(caught.value).detail
 
 
 @pytest.mark.parametrize("rows", [[], [GOOD] * 101])
