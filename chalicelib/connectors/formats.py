@@ -105,6 +105,15 @@ def locate(headings: Collection[str], wanted: Collection[str]) -> dict[str, int]
     """The position (from 0) of each wanted heading; raises `FileRefused` naming those missing and those there are."""
     found = {heading: position for position, heading in enumerate(headings)}
     missing = [heading for heading in wanted if heading not in found]
+    if missing and len(missing) == len(wanted):
+        # Perhaps this is no line of headings but the first borrower's row: nothing of it is repeated.
+        raise FileRefused(
+            "missing_column",
+            f"The first line has {len(headings)} columns and names none of those needed: "
+            + ", ".join(map(repr, missing)),
+            line=1,
+            missing=missing,
+        )
     if missing:
         raise FileRefused(
             "missing_column",
@@ -231,6 +240,11 @@ def _headings(line: str, form: DelimitedFormat, wanted: Collection[str]) -> tupl
     headings = tuple(heading.strip(BLANKS) for heading in split_record(line, form))
     if not any(headings):
         raise FileRefused("empty_file", "The first line, which holds the headings, is empty", line=1)
+    try:
+        locate(headings, wanted)
+    except FileRefused:
+        _refuse_if_another_encoding_fits(line, form, wanted)
+        raise
     twice = sorted({heading for heading in headings if heading and headings.count(heading) > 1})
     if twice:
         raise FileRefused(
@@ -239,11 +253,6 @@ def _headings(line: str, form: DelimitedFormat, wanted: Collection[str]) -> tupl
             line=1,
             duplicates=[heading[:80] for heading in twice],
         )
-    try:
-        locate(headings, wanted)
-    except FileRefused:
-        _refuse_if_another_encoding_fits(line, form, wanted)
-        raise
     return headings
 
 

@@ -1,6 +1,9 @@
 """Columns in quotes: which lines belong to one record, and the patterns that part a record into columns.
 
 The patterns are written for RE2 and Python alike, so that what is joined here is parted by the same rule in DuckDB.
+RE2 takes time in proportion to a line's length whatever is in it. Python is told not to go back into a column once it
+is read (`atomic`), or a stray quote behind many columns would have it try every way of parting them.
+
 A record over several lines becomes one line, its inner line ends marked, followed by as many blank lines as it took:
 every later row keeps its line number.
 """
@@ -29,8 +32,8 @@ class QuotePatterns:
     escaped: str
 
 
-def patterns(form: DelimitedFormat) -> QuotePatterns:
-    """The patterns of a format that has `quote`."""
+def patterns(form: DelimitedFormat, *, atomic: bool = False) -> QuotePatterns:
+    """The patterns of a format that has `quote`; `atomic` for Python's `re`, which RE2 does not know."""
     assert form.quote is not None
     quote, delimiter = re.escape(form.quote), re.escape(form.delimiter)
     if form.escape is None or form.escape == form.quote:
@@ -39,6 +42,8 @@ def patterns(form: DelimitedFormat) -> QuotePatterns:
         escape = re.escape(form.escape)
         inside, escaped = f"(?:[^{quote}{escape}]|{escape}.)*", f"{escape}(.)"
     column = f"({quote}{inside}{quote}|[^{quote}]*?){delimiter}"
+    if atomic:
+        column = f"(?>{column})"
     return QuotePatterns(
         column=f"(?s){column}",
         record=f"(?s)(?:{column})*",
@@ -51,7 +56,7 @@ def split_record(record: str, form: DelimitedFormat) -> list[str]:
     """The columns of one record, quotes taken off; a record that is not well formed is split at every delimiter."""
     if form.quote is None or form.quote not in record:
         return record.split(form.delimiter)
-    rules = patterns(form)
+    rules = patterns(form, atomic=True)
     if not re.fullmatch(rules.record, record + form.delimiter):
         return record.split(form.delimiter)
     columns = re.findall(rules.column, record + form.delimiter)
@@ -66,8 +71,8 @@ class RecordJoiner:
         self._quote = form.quote
         self._escape = form.escape if form.escape != form.quote else None
         self._delimiter = form.delimiter
-        self._whole = re.compile(patterns(form).record)
-        self._unfinished = re.compile(patterns(form).unfinished)
+        rules = patterns(form, atomic=True)
+        self._whole, self._unfinished = re.compile(rules.record), re.compile(rules.unfinished)
         self._longest = form.max_line_bytes
         self._waiting: list[str] = []
 

@@ -151,3 +151,16 @@ def test_any_lines_come_through_in_blocks_of_any_size(tmp_path_factory, lines, e
     written = text.path.read_bytes().decode().split("\n")[:-1]
     assert [line.strip() for line in written] == [line.strip() for line in lines]
     assert text.lines == len(lines)
+
+
+def test_a_file_without_headings_is_refused_without_repeating_what_may_be_a_borrower(tmp_path):
+    first = "6200000000000001||张三||110101199003070011||13800000000||0.00||0.00\n"
+    form = DelimitedFormat(kind="delimited", encoding="utf-8", delimiter="||")
+    with pytest.raises(FileRefused) as refused:
+        read_text(io.BytesIO(first.encode()), tmp_path / "out", form, columns=["账号", "客户姓名"])
+    assert refused.value.code == "missing_column"
+    told = str(refused.value.problem())
+    assert "账号" in told
+    assert "6 columns" in told
+    for personal in ("张三", "110101199003070011", "13800000000", "0.00"):
+        assert personal not in told

@@ -61,3 +61,12 @@ def test_what_the_csv_module_writes_is_read_back_in_any_blocks(records, cut):
     assert text.count("\n") == len(lines)
     read = [split_record(line, COMMA) for line in text.split("\n") if line]
     assert [[value.replace(INNER_LINE_END, "\n") for value in record] for record in read] == records
+
+
+@pytest.mark.parametrize("columns", [60, 5_000])
+@pytest.mark.parametrize("tail", ['12" pipe,z', 'z,12"', '"open,z', '"shut" z,9'])
+@pytest.mark.timeout(20)
+def test_a_stray_quote_behind_many_columns_is_told_apart_without_trying_every_parting(columns, tail):
+    line = "a," * columns + tail
+    assert joined(f"{line}\n1,2\n") == [line, "1,2"]
+    assert split_record(line, COMMA) == line.split(",")
