@@ -43,6 +43,14 @@ def test_a_member_that_nobody_knows_is_refused():
         Row.model_validate(LINE | {"overdue": 1})
 
 
+def test_what_is_wrong_with_a_row_is_said_without_its_values():
+    wrong = LINE | {"borrower": LINE["borrower"] | {"key": "", "name": ["王小明"]}}
+    with pytest.raises(ValidationError) as caught:
+        Row.model_validate_json(json.dumps(wrong))
+    assert "borrower.name" in str(caught.value)
+    assert "王小明" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("op", "now", "before", "touches"),
     [

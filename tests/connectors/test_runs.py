@@ -196,19 +196,24 @@ def test_the_schedule_wakes_connectors_with_waiting_files_and_dead_workers_only(
     assert idle.connector_id != bank.connector_id
 
 
-def test_the_schedule_looks_at_every_ready_tenant_and_survives_a_broken_one(bank, other_tenant, now, monkeypatch):
+def test_the_schedule_looks_at_every_ready_tenant_and_survives_a_broken_one(
+    bank, other_tenant, now, monkeypatch, caplog
+):
     other = Institution(other_tenant, now)
     other.drop("20050430", extract([Loan(1)]))
     real = watch.wake_tenant
 
     def broken_for_one(tenant, *, now):
         if tenant.id == bank.tenant.id:
-            raise ConnectionError("its key is being deleted")
+            raise ConnectionError("the account of 张伟 cannot be read")
         return real(tenant, now=now)
 
     monkeypatch.setattr(watch, "wake_tenant", broken_for_one)
     assert watch.wake_all(now=now) >= 1
     assert [m["connector_id"] for m, _ in other.messages("sync")] == [other.connector_id]
+    [line] = [record for record in caplog.records if record.tenant_id == bank.tenant.id and record.levelname == "ERROR"]
+    assert (line.error, line.exc_info) == ("ConnectionError", None)
+    assert "张伟" not in caplog.text
 
 
 def test_runs_are_listed_newest_first_page_by_page(bank):
