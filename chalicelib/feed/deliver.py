@@ -127,11 +127,11 @@ def _prepare(batch: Batch, tenant_id: str, due: Sequence[Message], now: datetime
         deliveries = find_deliveries(tenant, ids.values())
         receivers = {endpoint_id: _receiver(tenant, endpoint, now) for endpoint_id, endpoint in known.items()}
     except NotFound:
-        logger.warning("deliveries dropped: no such tenant", extra={"tenant_id": tenant_id, "messages": len(due)})
+        logger.warning("deliveries dropped: no such tenant", extra=messages.ids_of(due))
         return
     except Exception as error:
         # One tenant's trouble (its key disabled, its table throttled) must not hold up the others in the batch.
-        logger.error("tenant not reached", extra={"tenant_id": tenant_id, "error": type(error).__name__})
+        logger.error("tenant not reached", extra={**messages.ids_of(due), "error": type(error).__name__})
         batch.failed.update(due)
         return
     planned: set[str] = set()
@@ -183,7 +183,9 @@ def _post(
                 job.receiver, job.event.pk, body(job.event), pool=_pool, clock=clock, seconds=post_seconds
             )
         except Exception as error:
-            logger.error("attempt broke", extra={"delivery_id": job.delivery.pk, "error": type(error).__name__})
+            # The message comes again, and this is the only trace of why.
+            named = {**messages.ids_of([job.message]), "delivery_id": job.delivery.pk}
+            logger.error("attempt broke", extra={**named, "error": type(error).__name__})
             return None
 
     def may_start(lane: Lane) -> bool:
@@ -220,7 +222,8 @@ def _note_endpoint(batch: Batch, job: Job, attempt: Attempt, slow: int, now: dat
             endpoints.rest(tenant, job.message.endpoint_id, until=now + REST)
     except _STORE_ERRORS as error:
         # The next attempt will say the same of the endpoint again.
-        logger.error("endpoint not updated", extra={"tenant_id": tenant.id, "error": type(error).__name__})
+        named = {"tenant_id": tenant.id, "endpoint_id": job.message.endpoint_id}
+        logger.error("endpoint not updated", extra={**named, "error": type(error).__name__})
 
 
 def _attempted(batch: Batch, job: Job, attempt: Attempt, now: datetime) -> None:
@@ -268,8 +271,9 @@ def _record(batch: Batch, count: int, now: datetime) -> None:
             try:
                 standing = record(batch.tenants[tenant_id], part)
             except _STORE_ERRORS as error:
-                logger.error("deliveries not recorded", extra={"tenant_id": tenant_id, "error": type(error).__name__})
-                batch.failed.update(result.message for result in part)
+                lost = [result.message for result in part]
+                logger.error("deliveries not recorded", extra={**messages.ids_of(lost), "error": type(error).__name__})
+                batch.failed.update(lost)
             else:
                 batch.failed.update(_follow_up(standing, now))
 

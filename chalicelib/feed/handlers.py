@@ -33,14 +33,16 @@ def feed_dispatch(event: dict[str, Any], context: Any) -> Failures:  # noqa: ARG
 
 def _dispatch(stream_arn: str, records: list[Mapping[str, Any]]) -> str | None:
     tenant_id, fresh = tenant_of(stream_arn), fresh_events(records)
+    named = {"tenant_id": tenant_id, "event_ids": [each.event_id for each in fresh]}
     try:
         return _dispatch_for(tenant_id, fresh) if fresh else None
     except NotFound:
         # Erased since. Its stream outlives it by a day, and would be repeated all that day.
-        logger.warning("events dropped: no such tenant", extra={"tenant_id": tenant_id, "events": len(fresh)})
+        logger.warning("events dropped: no such tenant", extra=named)
         return None
     except Exception as error:
-        logger.error("events not dispatched", extra={"tenant_id": tenant_id, "error": type(error).__name__})
+        # Whatever it is, the stream comes again from here; the class says what, the ids where to look.
+        logger.error("events not dispatched", extra={**named, "error": type(error).__name__})
         return fresh[0].sequence_number
 
 
@@ -59,8 +61,10 @@ def feed_deliver(event: dict[str, Any], context: Any) -> Failures:
     for record in event["Records"]:
         try:
             due.setdefault(messages.parse(record["body"]), []).append(record["messageId"])
-        except ValueError as error:
-            logger.error("not a delivery message", extra={"message_id": record["messageId"], "error": str(error)})
+        except (ValueError, RecursionError) as error:
+            # What it says is not ours, and no part of it is repeated.
+            named = {"message_id": record["messageId"], "error": type(error).__name__}
+            logger.error("not a delivery message", extra=named)
             failed.append(record["messageId"])
     again = deliver(list(due), remaining_seconds=lambda: context.get_remaining_time_in_millis() / 1000)
     return _report([*failed, *(message_id for message in again for message_id in due[message])])

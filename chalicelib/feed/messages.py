@@ -14,6 +14,7 @@ from chalicelib.feed.schedule import sqs_delay
 from chalicelib.platform import aws
 from chalicelib.platform.clock import parse_rfc3339, rfc3339
 from chalicelib.platform.ids import is_id
+from chalicelib.platform.telemetry import logger
 
 QUEUE = "deliveries"
 
@@ -71,10 +72,20 @@ def send(messages: Sequence[Message], *, now: datetime) -> list[Message]:
             part = group[start : start + 10]
             try:
                 aws.send(QUEUE, tenant_id, [m.document() for m in part], delay_seconds=delay)
-            except (aws.Unsent, ClientError, BotoCoreError):
+            except (aws.Unsent, ClientError, BotoCoreError) as error:
                 # Which of the ten were taken is not told; sent twice is better than not at all.
                 unsent += part
+                logger.error("messages not sent", extra={**ids_of(part), "error": type(error).__name__})
     return unsent
+
+
+def ids_of(messages: Sequence[Message]) -> dict[str, object]:
+    """What one tenant's messages are about, to be logged where something fails: the ids in them and nothing else."""
+    return {
+        "tenant_id": messages[0].tenant_id,
+        "event_ids": sorted({message.event_id for message in messages}),
+        "endpoint_ids": sorted({message.endpoint_id for message in messages}),
+    }
 
 
 def delay_of(message: Message, *, now: datetime) -> int:

@@ -1,0 +1,107 @@
+"""What fails is reported to the queue or stream, and leaves ids and the kind of failure in the log, and no content."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from chalicelib.feed import deliver as deliver_module
+from chalicelib.feed import endpoints
+from chalicelib.feed.handlers import feed_deliver, feed_dispatch
+from chalicelib.feed.messages import Message
+from chalicelib.platform.clock import utc_now
+from chalicelib.platform.ids import new_id
+
+CONTENT = "Wang Xiaoming 13800138000"
+
+
+class Trouble(Exception):
+    """Something that nobody foresaw, with content in its words."""
+
+
+def trouble(*_, **__):
+    raise Trouble(CONTENT)
+
+
+@pytest.fixture
+def logged(caplog):
+    """The members of the one line that was logged with a message; no line of the log may hold the content."""
+
+    def line(message: str) -> dict[str, object]:
+        [found] = [vars(record) for record in caplog.records if record.getMessage() == message]
+        assert CONTENT not in repr([vars(record) for record in caplog.records])
+        return found
+
+    return line
+
+
+@pytest.fixture
+def due(tenant, emit, receiver, queue):
+    """A batch of one message, with its event and endpoint."""
+    endpoint, _ = endpoints.create_endpoint(tenant, receiver.url(), now=utc_now())
+    event_id = emit(tenant)
+    batch = queue.batch([Message(tenant.id, event_id, endpoint.sk)])
+    return SimpleNamespace(batch=batch, event_id=event_id, endpoint_id=endpoint.sk)
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        ("chalicelib.feed.deliver.open_tenant", "tenant not reached"),
+        ("chalicelib.feed.deliver.make_attempt", "attempt broke"),
+        ("chalicelib.feed.deliver.record", "deliveries not recorded"),
+    ],
+)
+def test_a_delivery_that_fails_here_comes_again_and_is_named_in_the_log(
+    tenant, due, context, logged, monkeypatch, broken, message
+):
+    monkeypatch.setattr(deliver_module, "_STORE_ERRORS", (Trouble,))
+    monkeypatch.setattr(broken, trouble)
+    assert feed_deliver(due.batch, context) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+    line = logged(message)
+    assert (line["tenant_id"], line["event_ids"], line["endpoint_ids"], line["error"]) == (
+        tenant.id,
+        [due.event_id],
+        [due.endpoint_id],
+        "Trouble",
+    )
+
+
+def test_an_attempt_that_the_queue_does_not_take_is_named_in_the_log(tenant, due, receiver, queue, context, logged):
+    receiver.answers["/hooks"] = 503
+    queue.refuse = lambda _: True
+    assert feed_deliver(due.batch, context) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+    line = logged("messages not sent")
+    assert (line["event_ids"], line["endpoint_ids"], line["error"]) == ([due.event_id], [due.endpoint_id], "Unsent")
+
+
+def test_events_that_cannot_be_dispatched_come_again_and_are_named_in_the_log(
+    tenant, due, stream, context, logged, monkeypatch
+):
+    monkeypatch.setattr("chalicelib.feed.handlers.open_tenant", trouble)
+    batch = stream(tenant, [due.event_id])
+    number = batch["Records"][0]["dynamodb"]["SequenceNumber"]
+    assert feed_dispatch(batch, context) == {"batchItemFailures": [{"itemIdentifier": number}]}
+    line = logged("events not dispatched")
+    assert (line["tenant_id"], line["event_ids"], line["error"]) == (tenant.id, [due.event_id], "Trouble")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        CONTENT,
+        json.dumps({"tenant_id": CONTENT}),
+        json.dumps(
+            {"tenant_id": new_id("ten"), "event_id": new_id("evt"), "endpoint_id": new_id("ep"), "attempt": 1}
+            | {"due": CONTENT}
+        ),
+        "[" * 100_000,
+    ],
+    ids=["text", "wrong id", "wrong time", "deep"],
+)
+def test_a_message_that_is_none_of_ours_is_not_repeated_in_the_log(aws, context, logged, body):
+    batch = {"Records": [{"messageId": "m0", "body": body}]}
+    assert feed_deliver(batch, context) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+    assert logged("not a delivery message")["message_id"] == "m0"
