@@ -1,7 +1,7 @@
 """What the template must give up for MiniStack, in one place, so that what AWS gets gives up nothing.
 
 - It knows neither the tags of KMS keys nor a mapping's function as condition keys; on AWS a condition on a missing key
-  refuses. Here it becomes "if the key exists".
+  refuses. Here it becomes "if the key exists", for these keys alone: what else a condition asks is enforced.
 - It speaks plain HTTP on the loopback interface, so the bucket's refusal of plain HTTP has to go.
 - It hands numbers in parameters on as text; how many workers a queue may have is therefore written into the template.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 _IF_EXISTS = {"StringEquals": "StringEqualsIfExists", "ArnEquals": "ArnEqualsIfExists"}
+_UNKNOWN_KEYS = ("aws:ResourceTag/", "lambda:FunctionArn")
 _LEFT_OUT = ("DataBucketPolicy",)
 
 
@@ -27,7 +28,7 @@ def adapted(template: dict[str, Any]) -> dict[str, Any]:
 
 
 def softened(node: Any) -> Any:
-    """A piece of template with the conditions of its policies made "if the key exists"."""
+    """A piece of template whose policies ask for keys that MiniStack does not know only "if the key exists"."""
     if isinstance(node, list):
         return [softened(value) for value in cast("list[Any]", node)]
     if not isinstance(node, dict):
@@ -35,5 +36,14 @@ def softened(node: Any) -> Any:
     members = cast("dict[str, Any]", node)
     made = {key: softened(value) for key, value in members.items()}
     if "Effect" in members and "Condition" in members:
-        made["Condition"] = {_IF_EXISTS.get(test, test): asked for test, asked in members["Condition"].items()}
+        made["Condition"] = _softened_condition(members["Condition"])
+    return made
+
+
+def _softened_condition(condition: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    made: dict[str, dict[str, Any]] = {}
+    for test, asked in condition.items():
+        for key, value in asked.items():
+            kept = _IF_EXISTS.get(test, test) if key.startswith(_UNKNOWN_KEYS) else test
+            made.setdefault(kept, {})[key] = value
     return made

@@ -5,6 +5,7 @@ All are made once for the session and build on each other; a test asks for the f
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from infra.demo import scenario
 from infra.demo.scenario import Institution
 from infra.local import processes
 from infra.local.stack import Stack
+from infra.paths import ROOT
 
 ROWS = 500
 """Customers in the extracts: few enough to be quick, and every way in which a row is broken is among them."""
@@ -33,6 +35,30 @@ class Extracts:
         return self.folder / self.manifest["files"][month]["name"]
 
 
+def working_tree() -> str:
+    """A digest of everything that a deployment is made of."""
+    digest = hashlib.sha256()
+    for part in ("app.py", "requirements.txt", "infra/resources.yaml", ".chalice", "chalicelib", "tenants"):
+        found = [ROOT / part] if (ROOT / part).is_file() else sorted((ROOT / part).rglob("*"))
+        for file in found:
+            if file.is_file() and file.suffix != ".pyc":
+                digest.update(f"{file}\n".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+@pytest.fixture(scope="session")
+def deployed_tree(stack: Stack) -> str:
+    """The working tree's digest as the stack was deployed from it."""
+    return working_tree()
+
+
+@pytest.fixture
+def unedited(deployed_tree: str) -> None:
+    """For tests that hold the stack against the working tree: somebody may be editing it while the tests run."""
+    if working_tree() != deployed_tree:
+        pytest.skip("the working tree was edited since the stack was deployed from it")
+
+
 @pytest.fixture(scope="session")
 def extracts(tmp_path_factory: pytest.TempPathFactory) -> Extracts:
     folder = tmp_path_factory.mktemp("extracts")
@@ -40,7 +66,7 @@ def extracts(tmp_path_factory: pytest.TempPathFactory) -> Extracts:
 
 
 @pytest.fixture(scope="session")
-def bank(stack: Stack) -> Institution:
+def bank(stack: Stack, deployed_tree: str) -> Institution:
     """An institution that signed up, paid and has its API key."""
     return scenario.sign_up(stack.url, name="Harbour Bank", email="owner@harbour-bank.example")
 

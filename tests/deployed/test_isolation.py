@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
 import pytest
 
+from chalicelib.platform.tenant import DATA_KEY, encryption_context
 from infra.demo.client import Client, Refused, wait_for
 from infra.demo.isolation import TABLES, outcome_of
 from infra.demo.scenario import Institution
+from infra.local.ministack import ACCOUNT
 from infra.local.stack import Stack
 from tests.deployed.backstage import PREFIX, as_function, client, items, role_session
 
@@ -130,35 +133,41 @@ def test_a_tenants_session_reaches_nothing_of_anothers(stack: Stack, bank: Insti
 
 
 def test_no_functions_own_role_reaches_a_tenants_items_objects_or_data_key(stack: Stack, bank: Institution):
-    record = items(stack, "tenants")[bank.tenant_id, "tenant"]
-    key, wrapped = record["key_arn"]["S"], record["wrapped_data_key"]["B"]
-    bucket = f"{PREFIX}-data-{key.split(':')[4]}"
-    nothing = {"pk": {"S": "x"}, "sk": {"S": "x"}}
     functions = [
         each["FunctionName"]
         for page in client(stack, "lambda").get_paginator("list_functions").paginate()
         for each in page["Functions"]
     ]
-    reached: dict[str, str] = {}
-    for function in functions:
-        session = role_session(stack, function)
-        dynamodb, s3, kms = (client(stack, service, session) for service in ("dynamodb", "s3", "kms"))
-        for kind in TABLES:
-            table = f"{PREFIX}-t-{bank.tenant_id}-{kind}"
-            reached[f"{function} GetItem {kind}"] = outcome_of(lambda: dynamodb.get_item(TableName=table, Key=nothing))  # noqa: B023 - called at once
-            reached[f"{function} PutItem {kind}"] = outcome_of(lambda: dynamodb.put_item(TableName=table, Item=nothing))  # noqa: B023
-        object_key = f"{bank.tenant_id}/drop/check"
-        reached[f"{function} GetObject"] = outcome_of(lambda: s3.get_object(Bucket=bucket, Key=object_key))  # noqa: B023
-        reached[f"{function} PutObject"] = outcome_of(lambda: s3.put_object(Bucket=bucket, Key=object_key, Body=b""))  # noqa: B023
-        reached[f"{function} ListObjects"] = outcome_of(lambda: s3.list_objects_v2(Bucket=bucket))  # noqa: B023
-        reached[f"{function} Decrypt"] = outcome_of(
-            lambda: kms.decrypt(  # noqa: B023
-                CiphertextBlob=wrapped, KeyId=key, EncryptionContext={"tenant": bank.tenant_id, "purpose": "data"}
-            )
-        )
+
+    outcomes = {function: _reach_as(stack, function, bank.tenant_id) for function in functions}
 
     assert len(functions) >= 8
-    assert {what: outcome for what, outcome in reached.items() if outcome != "denied"} == {}
+    for function, tried in outcomes.items():
+        assert set(tried.values()) == {"denied"}, (function, tried)
+
+
+def _reach_as(stack: Stack, function: str, tenant_id: str) -> dict[str, str]:
+    """A function's own role tried on a tenant's resources: what was tried, and how it ended."""
+    session = role_session(stack, function)
+    dynamodb, s3, kms = (client(stack, service, session) for service in ("dynamodb", "s3", "kms"))
+    record = items(stack, "tenants")[tenant_id, "tenant"]
+    bucket, item = f"{PREFIX}-data-{ACCOUNT}", {"pk": {"S": "check"}, "sk": {"S": "check"}}
+    tried: dict[str, str] = {}
+    for kind in TABLES:
+        table = {"TableName": f"{PREFIX}-t-{tenant_id}-{kind}"}
+        tried[f"GetItem {kind}"] = outcome_of(partial(dynamodb.get_item, Key=item, **table))
+        tried[f"PutItem {kind}"] = outcome_of(partial(dynamodb.put_item, Item=item, **table))
+    place = {"Bucket": bucket, "Key": f"{tenant_id}/drop/check"}
+    tried["GetObject"] = outcome_of(partial(s3.get_object, **place))
+    tried["PutObject"] = outcome_of(partial(s3.put_object, Body=b"", **place))
+    tried["ListObjects"] = outcome_of(partial(s3.list_objects_v2, Bucket=bucket, Prefix=f"{tenant_id}/"))
+    data_key = {
+        "CiphertextBlob": record["wrapped_data_key"]["B"],
+        "KeyId": record["key_arn"]["S"],
+        "EncryptionContext": encryption_context(tenant_id, DATA_KEY),
+    }
+    tried["Decrypt"] = outcome_of(partial(kms.decrypt, **data_key))
+    return tried
 
 
 def _never_made(ids: dict[str, str]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from tests.deployed.backstage import client
 pytestmark = pytest.mark.deployed
 
 
-def test_the_document_that_is_served_is_that_of_the_working_tree(stack: Stack):
+def test_the_document_that_is_served_is_that_of_the_working_tree(stack: Stack, unedited: None):
     # In a process of its own: here, tests may have declared endpoints too.
     written = subprocess.run(
         [sys.executable, "-c", "from infra.check import openapi_text; print(openapi_text())"],

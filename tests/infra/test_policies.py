@@ -62,9 +62,14 @@ def test_keys_are_used_only_with_this_stages_tag(policy: Path) -> None:
 
 
 def test_only_the_emulators_template_asks_for_less() -> None:
-    strict = {"Effect": "Allow", "Condition": {"StringEquals": {"a": "b"}, "StringLike": {"c": "d"}}}
+    asked = {"aws:ResourceTag/stage": "prod", "kms:ViaService": "dynamodb"}
+    strict = {"Effect": "Allow", "Condition": {"StringEquals": asked, "StringLike": {"s3:prefix": "d"}}}
     made = emulator.softened({"Statement": [strict]})["Statement"][0]
-    assert made["Condition"] == {"StringEqualsIfExists": {"a": "b"}, "StringLike": {"c": "d"}}
+    assert made["Condition"] == {
+        "StringEqualsIfExists": {"aws:ResourceTag/stage": "prod"},
+        "StringEquals": {"kms:ViaService": "dynamodb"},
+        "StringLike": {"s3:prefix": "d"},
+    }
     assert not emulator.is_emulator("https://cloudformation.eu-central-1.amazonaws.com")
     assert not emulator.is_emulator("https://cloudformation.cn-north-1.amazonaws.com.cn")
     assert emulator.is_emulator("http://127.0.0.1:4566")
