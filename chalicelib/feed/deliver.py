@@ -32,7 +32,16 @@ from chalicelib.feed.model import (
     Endpoint,
     Event,
 )
-from chalicelib.feed.recording import Result, Version, add_attempt, delivery_id, find_deliveries, record, version_of
+from chalicelib.feed.recording import (
+    Result,
+    Version,
+    add_attempt,
+    delivery_id,
+    find_deliveries,
+    record,
+    stands_still,
+    version_of,
+)
 from chalicelib.platform.clock import utc_now
 from chalicelib.platform.commit import MAX_ITEMS
 from chalicelib.platform.errors import NotFound, Unavailable
@@ -153,10 +162,9 @@ def _plan(batch: Batch, job: Job, endpoint: Endpoint | None, now: datetime) -> N
     delivery = job.delivery
     if delivery.status != PENDING or job.message.attempt < delivery.made:
         batch.counts["done_before"] += 1
-    elif job.message.attempt == delivery.made:
+    elif job.message.attempt == delivery.made and delivery.next_attempt_at is not None:
         # This very attempt is recorded. Had its follow-up been sent for certain, the message would not be back.
-        if delivery.next_attempt_at is not None:
-            batch.failed.update(_follow_up([(job.message, delivery)], now))
+        batch.failed.update(_follow_up([(job.message, delivery)], now))
     elif endpoint is None:
         _stand(batch, job, ABANDONED, ENDPOINT_DELETED, now)
     elif not endpoint.enabled:
@@ -270,12 +278,23 @@ def _record(batch: Batch, count: int, now: datetime) -> None:
             part = own[start : start + MAX_ITEMS]
             try:
                 standing = record(batch.tenants[tenant_id], part)
+                _look_again(batch.tenants[tenant_id], [delivery for _, delivery in standing], now)
             except _STORE_ERRORS as error:
                 lost = [result.message for result in part]
                 logger.error("deliveries not recorded", extra={**messages.ids_of(lost), "error": type(error).__name__})
                 batch.failed.update(lost)
             else:
                 batch.failed.update(_follow_up(standing, now))
+
+
+def _look_again(tenant: Tenant, recorded: Iterable[Delivery], now: datetime) -> None:
+    """Makes due what was recorded as kept although its endpoint is enabled: it may have been enabled meanwhile, and who
+    enabled it did not find what was not recorded yet."""
+    kept = [delivery for delivery in recorded if stands_still(delivery)]
+    enabled = {endpoint.sk for endpoint in endpoints.list_endpoints(tenant) if endpoint.enabled} if kept else set[str]()
+    for delivery in kept:
+        if delivery.endpoint_id in enabled:
+            delivery.next_attempt_at = now
 
 
 def _follow_up(records: Sequence[tuple[Message, Delivery]], now: datetime) -> list[Message]:

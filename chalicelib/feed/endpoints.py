@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 
 from pynamodb.expressions.update import Action
 
-from chalicelib.feed import catalogue, egress
+from chalicelib.feed import catalogue, egress, messages
 from chalicelib.feed.events import event_put
+from chalicelib.feed.messages import Resend
 from chalicelib.feed.model import (
     ENDPOINT_DISABLED,
     ENDPOINTS_PK,
@@ -32,6 +33,9 @@ MAX_ENDPOINTS = 20
 
 ROTATION = timedelta(hours=24)
 """How long the secret before the current one still signs, so that receivers can be changed without a gap."""
+
+RESEND_DELAY = timedelta(seconds=10)
+"""How long after an endpoint is enabled its kept deliveries are looked up: the index of them lags a moment behind."""
 
 _CREATE_TRIES = 5
 
@@ -116,10 +120,12 @@ def find_endpoint(tenant: Tenant, endpoint_id: str) -> Endpoint:
 def change_endpoint(
     tenant: Tenant, endpoint_id: str, change: Change, *, now: datetime, version: int | None = None
 ) -> Endpoint:
-    """The endpoint with the change made. Enabling it also ends a rest that failures had brought it.
+    """The endpoint with the change made. Enabling it also ends a rest that failures had brought it, and sends what was
+    kept while it was disabled.
 
-    Raises as `create_endpoint` does for a URL or pattern, NotFound, and Conflict when it is no longer at `version`
-    (or was changed while this was made).
+    Raises as `create_endpoint` does for a URL or pattern, NotFound, Conflict when it is no longer at `version` (or was
+    changed while this was made), and Unavailable, with nothing changed, when the queue does not take what enabling
+    sends.
     """
     if change.url is not None:
         check_url(change.url)
@@ -136,6 +142,8 @@ def change_endpoint(
     if change.event_types is not None:
         actions.append(Endpoint.event_types.set(list(change.event_types)))
     if change.enabled is True:
+        # Before the change, so that it is never made without this; while the endpoint is disabled this does nothing.
+        messages.send_resend(Resend(tenant.id, endpoint_id), delay=RESEND_DELAY)
         actions += [Endpoint.enabled.set(True), Endpoint.disabled_reason.remove()]
         if change.url is None:
             actions.append(Endpoint.resting_until.remove())

@@ -7,10 +7,10 @@ from typing import Any
 
 from chalice.app import Blueprint
 
-from chalicelib.feed import messages
+from chalicelib.feed import kept, messages
 from chalicelib.feed.deliver import deliver
 from chalicelib.feed.dispatch import Fresh, dispatch, fresh_events, tenant_of
-from chalicelib.feed.messages import Message
+from chalicelib.feed.messages import Message, Resend
 from chalicelib.platform.clock import utc_now
 from chalicelib.platform.errors import NotFound
 from chalicelib.platform.telemetry import logger
@@ -57,17 +57,37 @@ def feed_deliver(event: dict[str, Any], context: Any) -> Failures:
     Not record by record, as other queues are read: the batch is read, posted and recorded together.
     """
     due: dict[Message, list[str]] = {}
+    wishes: list[tuple[Resend, str]] = []
     failed: list[str] = []
     for record in event["Records"]:
         try:
-            due.setdefault(messages.parse(record["body"]), []).append(record["messageId"])
+            message = messages.parse(record["body"])
+            if isinstance(message, Resend):
+                wishes.append((message, record["messageId"]))
+            else:
+                due.setdefault(message, []).append(record["messageId"])
         except (ValueError, RecursionError) as error:
             # What it says is not ours, and no part of it is repeated.
             named = {"message_id": record["messageId"], "error": type(error).__name__}
             logger.error("not a delivery message", extra=named)
             failed.append(record["messageId"])
+    failed += [message_id for wish, message_id in wishes if not _resent(wish)]
     again = deliver(list(due), remaining_seconds=lambda: context.get_remaining_time_in_millis() / 1000)
     return _report([*failed, *(message_id for message in again for message_id in due[message])])
+
+
+def _resent(wish: Resend) -> bool:
+    """Sends what was kept for an endpoint; whether that was dealt with."""
+    named = {"tenant_id": wish.tenant_id, "endpoint_id": wish.endpoint_id}
+    try:
+        kept.resend(open_tenant(wish.tenant_id), wish, now=utc_now())
+    except NotFound:
+        logger.warning("kept deliveries dropped: no such tenant", extra=named)
+    except Exception as error:
+        # The deliveries that came with it must not wait for it.
+        logger.error("kept deliveries not sent", extra={**named, "error": type(error).__name__})
+        return False
+    return True
 
 
 def _report(identifiers: list[str]) -> Failures:

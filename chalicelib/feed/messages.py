@@ -1,11 +1,12 @@
-"""What the queue `deliveries` carries: which event is due at which endpoint, for which attempt."""
+"""What the queue `deliveries` carries: which event is due at which endpoint, for which attempt; and whose deliveries,
+kept while it was disabled, are to be sent after all."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -13,7 +14,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib.feed.schedule import sqs_delay
 from chalicelib.platform import aws
 from chalicelib.platform.clock import parse_rfc3339, rfc3339
+from chalicelib.platform.errors import Unavailable
 from chalicelib.platform.ids import is_id
+from chalicelib.platform.pages import Cursor
 from chalicelib.platform.telemetry import logger
 
 QUEUE = "deliveries"
@@ -45,20 +48,44 @@ class Message:
         return document if self.due is None else document | {"due": rfc3339(self.due)}
 
 
-def parse(body: str) -> Message:
+@dataclass(frozen=True)
+class Resend:
+    """The deliveries to send that were kept while an endpoint was disabled, from a place in their list on (`cursor`;
+    None: from its beginning)."""
+
+    tenant_id: str
+    endpoint_id: str
+    cursor: Cursor | None = None
+
+    def document(self) -> dict[str, Any]:
+        """The message as JSON can hold it."""
+        return {"tenant_id": self.tenant_id, "endpoint_id": self.endpoint_id, "resend_after": self.cursor}
+
+
+def parse(body: str) -> Message | Resend:
     """The message of a queue record. Raises ValueError when it is not one of ours."""
     document = json.loads(body)
     if not isinstance(document, dict):
         raise ValueError("a delivery message is a JSON object")
     document = cast("dict[str, Any]", document)
-    ids = {prefix: document.get(name) for prefix, name in _IDS.items()}
+    if "resend_after" in document:
+        ids, cursor = _ids(document, "ten", "ep"), document["resend_after"]
+        if not (cursor is None or isinstance(cursor, dict)):
+            raise ValueError("resend_after is a place in a list, or null")
+        return Resend(ids["ten"], ids["ep"], cast("Cursor | None", cursor))
+    ids = _ids(document, "ten", "evt", "ep")
     attempt, due = document.get("attempt"), document.get("due")
-    if not all(isinstance(value, str) and is_id(prefix, value) for prefix, value in ids.items()):
-        raise ValueError(f"a delivery message names {', '.join(_IDS.values())}")
     if type(attempt) is not int or attempt < 1:
         raise ValueError("attempt is a whole number from 1")
     moment = None if due is None else parse_rfc3339(str(due))
-    return Message(str(ids["ten"]), str(ids["evt"]), str(ids["ep"]), attempt, moment)
+    return Message(ids["ten"], ids["evt"], ids["ep"], attempt, moment)
+
+
+def _ids(document: Mapping[str, Any], *prefixes: str) -> dict[str, str]:
+    ids = {prefix: str(document.get(_IDS[prefix])) for prefix in prefixes}
+    if not all(is_id(prefix, value) for prefix, value in ids.items()):
+        raise ValueError(f"such a message names {', '.join(_IDS[prefix] for prefix in prefixes)}")
+    return ids
 
 
 def send(messages: Sequence[Message], *, now: datetime) -> list[Message]:
@@ -77,6 +104,14 @@ def send(messages: Sequence[Message], *, now: datetime) -> list[Message]:
                 unsent += part
                 logger.error("messages not sent", extra={**ids_of(part), "error": type(error).__name__})
     return unsent
+
+
+def send_resend(wish: Resend, *, delay: timedelta = timedelta(0)) -> None:
+    """Sends the wish that what was kept be sent. Raises Unavailable when the queue does not take it."""
+    try:
+        aws.send(QUEUE, wish.tenant_id, [wish.document()], delay_seconds=int(delay.total_seconds()))
+    except (aws.Unsent, ClientError, BotoCoreError) as error:
+        raise Unavailable("the queue of deliveries did not take it; try again") from error
 
 
 def ids_of(messages: Sequence[Message]) -> dict[str, object]:

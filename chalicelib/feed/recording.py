@@ -59,6 +59,11 @@ def version_of(delivery: Delivery) -> Version:
     return delivery.made, delivery.status
 
 
+def stands_still(delivery: Delivery) -> bool:
+    """Whether a delivery is kept: not at its end, and no attempt of it is due, because its endpoint is disabled."""
+    return delivery.status == PENDING and delivery.next_attempt_at is None
+
+
 def add_attempt(delivery: Delivery, attempt: Mapping[str, object]) -> None:
     """Counts an attempt and keeps its document among the latest."""
     delivery.made += 1

@@ -44,7 +44,8 @@ class NewEndpoint(Strict):
 
 
 class EndpointChange(Strict):
-    """What to change of an endpoint; a member that is left out or null stays as it is."""
+    """What to change of an endpoint; a member that is left out or null stays as it is. Enabling an endpoint sends what
+    was kept for it while it was disabled."""
 
     url: Url | None = None
     description: Description | None = None

@@ -16,7 +16,7 @@ from chalicelib.feed.events import find_events
 from chalicelib.feed.model import Endpoint
 from chalicelib.feed.signing import sign
 from chalicelib.platform.clock import utc_now
-from chalicelib.platform.errors import Conflict, Invalid, NotFound
+from chalicelib.platform.errors import Conflict, Invalid, NotFound, Unavailable
 from chalicelib.platform.requests import counted
 
 URL = "https://93.184.215.14/hooks"
@@ -97,6 +97,15 @@ def test_a_change_is_refused_when_the_endpoint_has_moved_on(tenant, now):
     assert (enabled.enabled, enabled.disabled_reason, enabled.event_types) == (True, None, ["case.*"])
     with pytest.raises(ForbiddenAddress):
         endpoints.change_endpoint(tenant, made.sk, Change(url="https://10.0.0.1/"), now=now)
+
+
+def test_an_endpoint_is_not_enabled_when_what_was_kept_cannot_be_sent(tenant, now, queue):
+    made, _ = endpoints.create_endpoint(tenant, URL, now=now)
+    endpoints.change_endpoint(tenant, made.sk, Change(enabled=False), now=now)
+    queue.refuse = lambda _: True
+    with pytest.raises(Unavailable):
+        endpoints.change_endpoint(tenant, made.sk, Change(enabled=True), now=now)
+    assert not endpoints.find_endpoint(tenant, made.sk).enabled
 
 
 def test_a_deleted_endpoint_is_gone_and_no_late_report_brings_it_back(tenant, now):

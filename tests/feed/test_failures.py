@@ -10,7 +10,7 @@ import pytest
 from chalicelib.feed import deliver as deliver_module
 from chalicelib.feed import endpoints
 from chalicelib.feed.handlers import feed_deliver, feed_dispatch
-from chalicelib.feed.messages import Message
+from chalicelib.feed.messages import Message, Resend
 from chalicelib.platform.clock import utc_now
 from chalicelib.platform.ids import new_id
 
@@ -88,6 +88,18 @@ def test_events_that_cannot_be_dispatched_come_again_and_are_named_in_the_log(
     assert (line["tenant_id"], line["event_ids"], line["error"]) == (tenant.id, [due.event_id], "Trouble")
 
 
+def test_kept_deliveries_that_cannot_be_sent_hold_up_no_others_and_are_named_in_the_log(
+    tenant, due, queue, receiver, context, logged, monkeypatch
+):
+    wish = {"messageId": "kept", "body": json.dumps(Resend(tenant.id, due.endpoint_id).document())}
+    monkeypatch.setattr("chalicelib.feed.kept.page_of", trouble)
+    answer = feed_deliver({"Records": [wish, *due.batch["Records"]]}, context)
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "kept"}]}
+    assert len(receiver.received) == 1
+    line = logged("kept deliveries not sent")
+    assert (line["tenant_id"], line["endpoint_id"], line["error"]) == (tenant.id, due.endpoint_id, "Trouble")
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -97,9 +109,10 @@ def test_events_that_cannot_be_dispatched_come_again_and_are_named_in_the_log(
             {"tenant_id": new_id("ten"), "event_id": new_id("evt"), "endpoint_id": new_id("ep"), "attempt": 1}
             | {"due": CONTENT}
         ),
+        json.dumps({"tenant_id": new_id("ten"), "endpoint_id": new_id("ep"), "resend_after": CONTENT}),
         "[" * 100_000,
     ],
-    ids=["text", "wrong id", "wrong time", "deep"],
+    ids=["text", "wrong id", "wrong time", "wrong place", "deep"],
 )
 def test_a_message_that_is_none_of_ours_is_not_repeated_in_the_log(aws, context, logged, body):
     batch = {"Records": [{"messageId": "m0", "body": body}]}
