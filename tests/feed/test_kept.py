@@ -102,6 +102,7 @@ def test_what_a_receiver_had_refused_with_410_goes_on_with_the_next_attempt(
     switch(True)
     # The message of the first attempt, should it come twice, finds that there is more to do.
     assert feed_deliver(queue.batch([Message(tenant.id, ids[0], endpoint.sk)]), context) == NOTHING_FAILED
+    assert len(receiver.received) == 2
     work_off()
     [delivery] = found(ids)
     assert (delivery.status, delivery.made, [each["status"] for each in delivery.attempts]) == (
