@@ -26,7 +26,7 @@ from chalicelib.platform.errors import (
     TooLarge,
     Unauthenticated,
 )
-from chalicelib.platform.telemetry import logger
+from chalicelib.platform.telemetry import log_failure
 
 MAX_BODY_BYTES = 256 * 1024
 _MAX_VERSION_DIGITS = 9
@@ -45,13 +45,13 @@ B = TypeVar("B")
 class Strict(BaseModel):
     """A request body: unknown members are refused, so that a misspelt one is never silently ignored."""
 
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, hide_input_in_errors=True)
 
 
 class View(BaseModel):
     """What the API shows; built by the routes from stored models."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
 I = TypeVar("I", bound=BaseModel)  # noqa: E741 - the item of a page
@@ -217,7 +217,7 @@ def _answer(
         return problem(error)
     except Exception as error:
         # The last line before the caller: what it was goes to the log, and nothing of it to the answer.
-        logger.exception("request failed", extra={"route": handler.__name__, "error": type(error).__name__})
+        log_failure("request failed", error, route=handler.__name__)
         return problem(DuebridgeError("the request failed here, not because of what it said; it is safe to repeat it"))
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import traceback
 from collections.abc import Callable
 from typing import Any, cast
 
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-from chalicelib.platform.telemetry import logger
+from chalicelib.platform.telemetry import log_failure
 
 Message = dict[str, Any]
 
@@ -33,9 +32,7 @@ def work_through(event: Message, context: Any, work: Callable[[Message], object]
         except Exception as error:
             # The batch processor keeps failures to itself.
             named = {name: message[name] for name in _IDS if name in message}
-            places = traceback.extract_tb(error.__traceback__)
-            where = [f"{place.filename}:{place.lineno} {place.name}" for place in places]
-            logger.error("message failed", extra={**named, "error": type(error).__name__, "where": where})
+            log_failure("message failed", error, **named)
             raise
 
     # A processor keeps state between records, so each batch gets its own. It would raise where a whole batch failed:

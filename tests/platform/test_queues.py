@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.platform import queues
+from chalicelib.platform import telemetry
 from chalicelib.platform.queues import work_through
 
 
@@ -19,7 +19,7 @@ def batch(*bodies: str) -> dict[str, Any]:
 @pytest.fixture
 def logged(monkeypatch) -> list[dict[str, Any]]:
     lines: list[dict[str, Any]] = []
-    monkeypatch.setattr(queues.logger, "error", lambda _, extra: lines.append(extra))
+    monkeypatch.setattr(telemetry.logger, "error", lambda _, extra: lines.append(extra))
     return lines
 
 
