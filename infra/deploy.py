@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from infra import emulator, package
@@ -61,10 +62,10 @@ def deploy(what: Deployment, say: Say = print) -> dict[str, str]:
     bucket = _artifact_bucket(what.stage)
     template = _with_uploads(built, bucket, say)
     _limit_concurrency(template, what.concurrency_per_queue)
-    if emulator.is_emulator(boto3.client("cloudformation").meta.endpoint_url):
+    if emulator.is_emulator(_cloudformation().meta.endpoint_url):
         template = emulator.adapted(template)
     _apply(what, template, bucket, say)
-    stack = boto3.client("cloudformation").describe_stacks(StackName=what.stack_name)["Stacks"][0]
+    stack = _cloudformation().describe_stacks(StackName=what.stack_name)["Stacks"][0]
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
 
@@ -74,6 +75,11 @@ def put_stripe_secret(stage: str, api_key: str, webhook_secret: str) -> None:
         SecretId=f"duebridge-{stage}/stripe",
         SecretString=json.dumps({"api_key": api_key, "webhook_secret": webhook_secret}),
     )
+
+
+def _cloudformation() -> Any:
+    # The emulator answers nothing while it clears away the workers of replaced functions.
+    return boto3.client("cloudformation", config=Config(read_timeout=300))
 
 
 def _artifact_bucket(stage: str) -> str:
@@ -133,7 +139,7 @@ def _uploaded(file: Path, bucket: str, say: Say) -> str:
 
 
 def _apply(what: Deployment, template: dict[str, Any], bucket: str, say: Say) -> None:
-    cloudformation = boto3.client("cloudformation")
+    cloudformation = _cloudformation()
     body = json.dumps(template, separators=(",", ":"))
     key = f"template-{hashlib.sha256(body.encode()).hexdigest()}.json"
     boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=body.encode())
@@ -177,7 +183,7 @@ def _wait(stack_name: str, say: Say) -> None:
             break
         time.sleep(0.5)
     if status not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
-        events = boto3.client("cloudformation").describe_stack_events(StackName=stack_name)["StackEvents"]
+        events = _cloudformation().describe_stack_events(StackName=stack_name)["StackEvents"]
         reasons = [
             f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}"
             for event in events
@@ -188,7 +194,7 @@ def _wait(stack_name: str, say: Say) -> None:
 
 def _status(stack_name: str) -> str | None:
     try:
-        return boto3.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"][0]["StackStatus"]
+        return _cloudformation().describe_stacks(StackName=stack_name)["Stacks"][0]["StackStatus"]
     except ClientError as error:
         if "does not exist" in str(error):
             return None

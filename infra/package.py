@@ -28,6 +28,31 @@ MAX_UNZIPPED = 220 * 1024 * 1024
 _NOT_NEEDED = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 
+SERVICES = frozenset(
+    {"cognito-idp", "dynamodb", "kms", "lambda", "resourcegroupstaggingapi", "s3", "secretsmanager", "sqs", "sts"}
+)
+"""The AWS services that functions call; botocore's descriptions of the others stay out of the layer."""
+
+UNUSED = (
+    "pip/",
+    "setuptools/",
+    "pkg_resources/",
+    "_distutils_hack/",
+    "distutils-precedence.pth",
+    "wheel/",
+    "blessed/",
+    "inquirer/",
+    "jinxed/",
+    "readchar/",
+    "editor/",
+    "wcwidth/",
+    "chalice/cli/",
+    "chalice/deploy/",
+    "bin/",
+)
+"""What Chalice's command line and the installers bring along."""
+
+_SERVICE_DATA = re.compile(r"botocore/data/([^/]+)/")
 _DIST_INFO = re.compile(r"/([^/]+?)-[^/-]+\.dist-info/")
 
 
@@ -56,12 +81,11 @@ def build(*, report: bool = True) -> Package:
     if finished.returncode != 0:
         sys.stderr.write(finished.stdout + finished.stderr)
         finished.check_returncode()
-    _check_complete(out / "layer-deployment.zip")
+    _check_complete(layer := out / "layer-deployment.zip")
     template: dict[str, Any] = yaml.safe_load((out / "sam.yaml").read_text(encoding="utf-8"))
-    layer = out / "layer-deployment.zip"
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(layer, kept)
+        _slim(layer, kept)
     _add_documents(out / "deployment.zip")
     package = Package(template, out / "deployment.zip", kept)
     if report:
@@ -98,6 +122,30 @@ def _check_complete(layer: Path) -> None:
         raise PackageIncomplete(f"no build for Lambda's Python {sys.version_info[0]}.{sys.version_info[1]}: {missing}")
 
 
+def _slim(layer: Path, into: Path) -> None:
+    """The layer without what no function uses: installers, Chalice's command line, and botocore's descriptions of
+    services that we do not call. Half of its files; every cold start unpacks the rest. Raises PackageIncomplete when
+    it would not fit into Lambda."""
+    unzipped = 0
+    unfinished = into.with_suffix(".part")
+    with zipfile.ZipFile(layer) as whole, zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as slim:
+        for entry in whole.infolist():
+            if _is_used(entry.filename):
+                slim.writestr(entry, whole.read(entry))
+                unzipped += entry.file_size
+    if unzipped > MAX_UNZIPPED:
+        raise PackageIncomplete(f"the layer unpacks to {unzipped} bytes, more than {MAX_UNZIPPED}")
+    unfinished.rename(into)  # whole or not at all: somebody else may be packaging the same
+
+
+def _is_used(name: str) -> bool:
+    inside = name.partition("/site-packages/")[2]
+    if inside.startswith(UNUSED):
+        return False
+    service = _SERVICE_DATA.match(inside)
+    return service is None or service[1] in SERVICES
+
+
 def _canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
@@ -115,7 +163,7 @@ def _add_documents(archive: Path) -> None:
 
 
 def _kept_layer() -> Path:
-    wanted = (ROOT / "requirements.txt").read_text() + str(sys.version_info[:2])
+    wanted = f"{(ROOT / 'requirements.txt').read_text()}{sys.version_info[:2]}{sorted(SERVICES)}{UNUSED}"
     return BUILD / "layers" / f"{hashlib.sha256(wanted.encode()).hexdigest()[:16]}.zip"
 
 

@@ -257,7 +257,7 @@ def _parsed(raw: bytes, model: type[BaseModel]) -> BaseModel:
 def invalid(error: ValidationError) -> Invalid:
     """A pydantic error as a problem: the first field is the pointer, all are listed, and no value is repeated."""
     errors = [
-        {"pointer": "".join(f"/{part}" for part in e["loc"]), "detail": e["msg"]}
+        {"pointer": "".join(f"/{part}" for part in e["loc"]), "detail": e["msg"].removeprefix("Value error, ")}
         for e in error.errors(include_url=False, include_context=False, include_input=False)
     ]
     first = errors[0]

@@ -190,6 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--endpoint", required=True, help="where DynamoDB Local listens")
     parser.add_argument("--rows", type=int, default=5000, help="how many rows a round applies (5000)")
     parser.add_argument("--rounds", type=int, default=5, help="how many rounds of each (5)")
+    parser.add_argument("--show-only", action="store_true", help="do not fail when the budget is missed")
     options = parser.parse_args(arguments)
     prepare_environment(options.endpoint)
     tenant = open_bench_tenant()
@@ -204,7 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{result['bare_rows_per_second']} rows/s bare, ratio {result['ratio']} {result['requests_per_chunk']}"
         )
     print(json.dumps({"benchmark": "apply", "budget": BUDGET, "ratio": results[0]["ratio"], "measured": results}))
-    return 0 if results[0]["ratio"] >= BUDGET else 1
+    return 0 if options.show_only or results[0]["ratio"] >= BUDGET else 1
 
 
 if __name__ == "__main__":
