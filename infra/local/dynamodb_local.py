@@ -55,6 +55,7 @@ def start(port: int, *, log: Path) -> int:
         ],
         log=log,
         env={},
+        folder=HOME,  # it leaves a file where it runs
     )
     processes.wait_until(lambda: processes.is_taken(port), "DynamoDB Local", log)
     return process.pid

@@ -32,13 +32,13 @@ def is_taken(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def spawn(command: Sequence[str], *, log: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Starts a process in a group of its own, so that it and its children can be ended together."""
+def spawn(command: Sequence[str], *, log: Path, env: Mapping[str, str], folder: Path = ROOT) -> subprocess.Popen[bytes]:
+    """Starts a process in a folder and in a group of its own, so that it and its children can be ended together."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as sink:
         return subprocess.Popen(
             command,
-            cwd=ROOT,
+            cwd=folder,
             env={**os.environ, **env},
             stdin=subprocess.DEVNULL,
             stdout=sink,
