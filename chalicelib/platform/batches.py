@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
@@ -17,6 +18,7 @@ READ_BATCH, WRITE_BATCH = 100, 25
 """What one BatchGetItem and one BatchWriteItem may hold."""
 
 _TRIES = 8
+_AHEAD = 2
 
 M = TypeVar("M", bound=StoredModel)
 Key = tuple[type[StoredModel], str, str]
@@ -86,14 +88,15 @@ def write_items(store: Store, items: Iterable[StoredModel], *, pause: Callable[[
     # The context goes along, so that requests sent by the other thread are counted as this one's.
     context = copy_context()
     with ThreadPoolExecutor(max_workers=1) as sender:
-        sent: Future[None] | None = None
+        under_way = deque[Future[None]]()
         remaining = iter(items)
         while batch := list(islice(remaining, WRITE_BATCH)):
             table, requests = _table(type(each) for each in batch), [each.serialize() for each in batch]
-            if sent is not None:
-                sent.result()
-            sent = sender.submit(context.run, _send, store, table, requests, pause)
-        if sent is not None:
+            # One batch is on its way and one lies ready: the sender never waits for this thread to let it run.
+            if len(under_way) == _AHEAD:
+                under_way.popleft().result()
+            under_way.append(sender.submit(context.run, _send, store, table, requests, pause))
+        for sent in under_way:
             sent.result()
 
 
