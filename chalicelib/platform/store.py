@@ -7,6 +7,7 @@ the class for the whole process, so nothing is ever written to the shared model;
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Self, TypeVar, cast
@@ -130,7 +131,7 @@ class _Connection(Connection):
         return made
 
 
-class Store:
+class Store(ABC):
     """Tables reached with one set of credentials; makes and keeps the bound subclasses of models.
 
     Two models bound to one store share one connection, so they can stand in one transaction.
@@ -140,9 +141,9 @@ class Store:
         self.connection = _Connection(session, region)
         self._bound: dict[type[StoredModel], type[StoredModel]] = {}
 
+    @abstractmethod
     def table_name(self, model: type[StoredModel]) -> str:
-        """The table that a model's items live in. Overridden by each kind of store."""
-        raise NotImplementedError
+        """The table that a model's items live in. Raises UnboundModel for one that does not belong in this store."""
 
     def bind(self, model: type[M]) -> type[M]:
         """The model as it can be used: reading and writing this store's table with this store's credentials."""
