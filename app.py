@@ -10,6 +10,7 @@ from chalicelib.connectors import routes as connectors_routes
 from chalicelib.feed import handlers as feed_handlers
 from chalicelib.feed import routes as feed_routes
 from chalicelib.identity import authorizer, signup_routes
+from chalicelib.identity import routes as identity_routes
 from chalicelib.platform import openapi
 from chalicelib.tenancy import handlers as tenancy_handlers
 from chalicelib.tenancy import routes as tenancy_routes
@@ -19,6 +20,7 @@ app = Chalice(app_name="duebridge")
 for module in (
     authorizer,
     signup_routes,
+    identity_routes,
     tenancy_routes,
     billing_routes,
     connectors_routes,

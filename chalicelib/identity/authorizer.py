@@ -1,4 +1,5 @@
-"""The authorizer of the API: who calls, for which tenant, with which scopes. Answers are cached for a minute."""
+"""The authorizer of the API: who calls, for which tenant, with which scopes, from which networks. Answers are cached
+for a minute."""
 
 from __future__ import annotations
 
@@ -26,9 +27,14 @@ def authorize(request: AuthRequest) -> AuthResponse:
     try:
         if scheme.lower() != "bearer":
             raise Unauthenticated("the Authorization header must read: Bearer <API key>")
-        key = api_keys.verify(credential.strip(), now=utc_now())
+        now = utc_now()
+        key = api_keys.verify(credential.strip(), now=now)
     except Unauthenticated as error:
         logger.info("credential refused", extra={"reason": error.detail})
         return AuthResponse(routes=["*"], principal_id="nobody", context={"refusal": error.detail})
+    api_keys.note_use(key, now=now)
     context = {"tenant_id": key.tenant_id, "subject": key.pk, "scopes": " ".join(sorted(key.scopes))}
+    if key.allowed_networks:
+        # The route holds the caller's address against them; the authorizer is not told the address.
+        context["networks"] = " ".join(key.allowed_networks)
     return AuthResponse(routes=["*"], principal_id=key.pk, context=context)

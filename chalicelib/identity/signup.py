@@ -19,7 +19,7 @@ from pydantic import AfterValidator, Field
 
 from chalicelib.billing import CheckoutPage, Locale, find_plan, open_checkout
 from chalicelib.identity import api_keys
-from chalicelib.platform.commit import Group, Put, Update, commit_one
+from chalicelib.platform.commit import Group, Update, commit_one
 from chalicelib.platform.errors import Conflict, Gone, Invalid, NotFound
 from chalicelib.platform.http import Strict
 from chalicelib.platform.ids import is_id, new_id
@@ -144,10 +144,9 @@ def progress(tenant_id: str, token: str) -> Progress:
 def claim(tenant_id: str, token: str, *, now: datetime) -> FirstKey:
     """The tenant's first API key, for the claim token.
 
-    The key is born expired, and one transaction both brings it to life and spends the token. So of two claims at once
-    one gets a key, and the other's stays expired; a claim that is killed in between leaves a key that never worked and
-    a token that still does; and no key works whose text was not about to be answered. Should that answer be lost on
-    its way, the owner signs in and makes another key.
+    One transaction both stores the key and spends the token. So of two claims at once one gets a key; a claim that is
+    killed before leaves no key and a token that still works; and no key works whose text was not about to be answered.
+    Should that answer be lost on its way, the owner signs in and makes another key.
 
     Raises NotFound like `progress`, Conflict (with `state`) while the tenant is not ready, Gone when the token was
     spent before.
@@ -157,8 +156,8 @@ def claim(tenant_id: str, token: str, *, now: datetime) -> FirstKey:
         raise _spent()
     if not record.ready:
         raise Conflict(f"the tenant is {record.state} and not ready yet", state=record.state)
-    text, key = api_keys.create(tenant_id, name=FIRST_KEY_NAME, scopes=api_keys.SCOPES, now=now, expires_at=now)
-    tenants, keys = records(), shared().bind(api_keys.ApiKey)
+    text, key = api_keys.mint(tenant_id, name=FIRST_KEY_NAME, scopes=api_keys.SCOPES, now=now)
+    tenants = records()
     spend = Update(
         tenants,
         record.pk,
@@ -166,8 +165,7 @@ def claim(tenant_id: str, token: str, *, now: datetime) -> FirstKey:
         [tenants.claim_hash.set(_SPENT + _hash(token)), tenants.version.add(1)],
         tenants.claim_hash == _hash(token),
     )
-    key.expires_at = None
-    if not commit_one(shared(), Group(tenant_id, [spend, Put(key, keys.pk.exists())])):
+    if not commit_one(shared(), Group(tenant_id, [spend, *api_keys.puts(key)])):
         raise _spent()
     logger.info("claimed", extra={"tenant_id": tenant_id, "key_id": key.pk})
     return FirstKey(text, key.pk, frozenset(key.scopes))

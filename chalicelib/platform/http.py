@@ -26,6 +26,7 @@ from chalicelib.platform.errors import (
     TooLarge,
     Unauthenticated,
 )
+from chalicelib.platform.networks import holds
 from chalicelib.platform.telemetry import log_failure
 
 MAX_BODY_BYTES = 256 * 1024
@@ -66,11 +67,15 @@ class Page(View, Generic[I]):
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls, as the authorizer established it. The tenant comes from here and never from the request."""
+    """Who calls, as the authorizer established it. The tenant comes from here and never from the request.
+
+    `networks` are those that the credential may be used from, as CIDR; with none, it may be used from everywhere.
+    """
 
     tenant_id: str
     subject: str
     scopes: frozenset[str]
+    networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,12 @@ class Call(Generic[B]):
         """Who acts for the tenant; only routes behind the authorizer have one."""
         assert self.caller is not None, "a public route asked for a subject"
         return self.caller.subject
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """The scopes that the caller carries; only routes behind the authorizer have a caller."""
+        assert self.caller is not None, "a public route asked for scopes"
+        return self.caller.scopes
 
     @property
     def limit(self) -> int:
@@ -198,6 +209,8 @@ def _answer(
         caller = _caller(request)
         if scope is not None and caller is None:
             raise Unauthenticated(_refusal(request))
+        if caller is not None:
+            _check_network(caller, request)
         if scope is not None and (caller is None or scope not in caller.scopes):
             raise Forbidden(f"this needs the scope {scope}", scope=scope)
         raw = cast("bytes", request.raw_body)
@@ -234,7 +247,20 @@ def _caller(request: Request) -> Caller | None:
     context = request.context.get("authorizer") or {}
     if "tenant_id" not in context:
         return None
-    return Caller(context["tenant_id"], context["subject"], frozenset(context["scopes"].split()))
+    return Caller(
+        context["tenant_id"],
+        context["subject"],
+        frozenset(context["scopes"].split()),
+        tuple(context.get("networks", "").split()),
+    )
+
+
+def _check_network(caller: Caller, request: Request) -> None:
+    """Refuses a credential from where it may not be used. Here and not in the authorizer, whose answers are cached for
+    a credential wherever it comes from. The networks are not told: who holds a stolen key need not know them."""
+    source = (request.context.get("identity") or {}).get("sourceIp") or ""
+    if caller.networks and not holds(caller.networks, source):
+        raise Forbidden("this credential is not accepted from this address", rule="allowed_networks")
 
 
 def _refusal(request: Request) -> str:

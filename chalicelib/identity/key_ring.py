@@ -1,0 +1,173 @@
+"""A tenant's API keys as it manages them: it lists, makes, rotates and revokes them, and cannot lock itself out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
+
+from chalicelib.identity import api_keys
+from chalicelib.identity.api_keys import KEY, ApiKey, Listing
+from chalicelib.platform.batches import read_each, read_partition
+from chalicelib.platform.commit import Check, Group, Update, Write, commit_one
+from chalicelib.platform.errors import Conflict, Forbidden, Invalid, NotFound
+from chalicelib.platform.ids import is_id
+from chalicelib.platform.pages import Cursor, page_of
+from chalicelib.platform.store import StoredModel, shared
+from chalicelib.platform.telemetry import logger
+
+WRITES_KEYS = "keys:write"
+
+LONGEST_LIFE = timedelta(days=3660)
+"""How far ahead a key may expire: ten years. Whoever means longer leaves the expiry out."""
+
+_TRIES = 5
+
+
+def list_keys(tenant_id: str, *, limit: int, cursor: Cursor | None) -> tuple[list[ApiKey], Cursor | None]:
+    """A page of the tenant's keys, newest first, also those that were revoked or have expired; and where to go on."""
+    listed, position = page_of(
+        shared().bind(Listing), tenant_id, prefix=f"{KEY}#", limit=limit, cursor=cursor, newest_first=True
+    )
+    ids = _ids(listed)
+    found = _read(ids)
+    return [found[key_id] for key_id in ids if key_id in found], position
+
+
+def create_key(
+    tenant_id: str,
+    *,
+    name: str,
+    scopes: Collection[str],
+    given_by: Collection[str],
+    expires_at: datetime | None,
+    allowed_networks: Collection[str],
+    now: datetime,
+) -> tuple[str, ApiKey]:
+    """A new key's text, which exists nowhere else, and what is stored of it.
+
+    `given_by` are the scopes of who makes it; raises Forbidden for a scope beyond these, and Invalid for an expiry that
+    is past or more than ten years ahead.
+    """
+    _check_scopes(scopes, given_by, pointer="/scopes")
+    if expires_at is not None and not now < expires_at <= now + LONGEST_LIFE:
+        raise Invalid("the expiry must be later than now and at most ten years ahead", pointer="/expires_at")
+    text, key = api_keys.create(
+        tenant_id, name=name, scopes=scopes, now=now, expires_at=expires_at, allowed_networks=allowed_networks
+    )
+    logger.info("API key made", extra={"tenant_id": tenant_id, "key_id": key.pk})
+    return text, key
+
+
+def rotate_key(
+    tenant_id: str, key_id: str, *, given_by: Collection[str], overlap: timedelta, now: datetime
+) -> tuple[str, ApiKey]:
+    """A new key in place of another: its text, which exists nowhere else, and what is stored of it.
+
+    It has the old one's name, scopes and networks, and a life as long as the old one was given; the old one expires
+    after `overlap`, or earlier if it was to. Both happen in one transaction. Raises NotFound; Forbidden when the old
+    key carries a scope that is not in `given_by` (the new key's text would be a way to that scope); Conflict when the
+    old key was revoked, has expired, or was rotated before (`replaced_by` says to which key).
+    """
+    old = _find(tenant_id, key_id)
+    _check_rotatable(old, now)
+    _check_scopes(old.scopes, given_by)
+    text, key = api_keys.mint(
+        tenant_id,
+        name=old.name,
+        scopes=old.scopes,
+        now=now,
+        expires_at=None if old.expires_at is None else now + (old.expires_at - old.created_at),
+        allowed_networks=old.allowed_networks,
+    )
+    model, end = type(old), now + overlap
+    retire = Update(
+        model,
+        old.pk,
+        KEY,
+        [
+            model.expires_at.set(end if old.expires_at is None else min(end, old.expires_at)),
+            model.replaced_by.set(key.pk),
+        ],
+        model.revoked_at.does_not_exist() & model.replaced_by.does_not_exist(),
+    )
+    if not commit_one(shared(), Group(key.pk, [retire, *api_keys.puts(key)])):
+        _check_rotatable(_find(tenant_id, key_id), now)
+        raise Conflict("the key changed while it was rotated; look at it and try again")
+    logger.info("API key rotated", extra={"tenant_id": tenant_id, "key_id": old.pk, "replaced_by": key.pk})
+    return text, key
+
+
+def revoke_key(tenant_id: str, key_id: str, *, now: datetime) -> None:
+    """Makes a key useless for good; nothing changes when it was revoked before.
+
+    Raises NotFound, and Conflict for the last key that can write keys: the transaction also checks that another such
+    key still stands, so that of two revocations at once one is refused.
+    """
+    for _ in range(_TRIES):
+        key = _find(tenant_id, key_id)
+        if key.revoked_at is not None:
+            return
+        model = type(key)
+        writes: list[Write] = [
+            Update(model, key.pk, KEY, [model.revoked_at.set(now)], model.revoked_at.does_not_exist())
+        ]
+        if _writes_keys(key, now):
+            other = _another_that_writes_keys(key, now)
+            if other is None:
+                raise Conflict(
+                    "this is the last key that can write keys; make another one with the scope keys:write first",
+                    rule="last_key_that_writes_keys",
+                )
+            stands = model.revoked_at.does_not_exist() & model.replaced_by.does_not_exist()
+            writes.append(Check(model, other.pk, KEY, stands))
+        if commit_one(shared(), Group(key.pk, writes)):
+            logger.info("API key revoked", extra={"tenant_id": tenant_id, "key_id": key.pk})
+            return
+    raise Conflict("the tenant's keys are being changed by others; try again")
+
+
+def _find(tenant_id: str, key_id: str) -> ApiKey:
+    """The tenant's key; another tenant's is answered like one that does not exist."""
+    key = shared().bind(ApiKey).find(key_id, KEY) if is_id("key", key_id) else None
+    if key is None or key.tenant_id != tenant_id:
+        raise NotFound("no API key under that id")
+    return key
+
+
+def _check_scopes(scopes: Collection[str], given_by: Collection[str], *, pointer: str | None = None) -> None:
+    if beyond := sorted(set(scopes) - set(given_by)):
+        raise Forbidden(
+            f"a key gives only scopes that it carries itself; this one lacks {', '.join(beyond)}",
+            pointer=pointer,
+            scopes=beyond,
+        )
+
+
+def _check_rotatable(key: ApiKey, now: datetime) -> None:
+    if key.revoked_at is not None:
+        raise Conflict("the key was revoked; make a new one")
+    if key.replaced_by is not None:
+        raise Conflict("the key was rotated before; rotate the one that replaced it", replaced_by=key.replaced_by)
+    if key.expires_at is not None and key.expires_at <= now:
+        raise Conflict("the key has expired; make a new one")
+
+
+def _writes_keys(key: ApiKey, now: datetime) -> bool:
+    """Whether the key works and can write keys. One that was rotated only runs out and is not counted."""
+    works = key.revoked_at is None and (key.expires_at is None or key.expires_at > now)
+    return works and key.replaced_by is None and WRITES_KEYS in key.scopes
+
+
+def _another_that_writes_keys(key: ApiKey, now: datetime) -> ApiKey | None:
+    # Read consistently: a key that was made a moment ago counts.
+    listed = read_partition(shared(), key.tenant_id, {KEY: shared().bind(Listing)})
+    others = _read(other for other in _ids(listed) if other != key.pk)
+    return next((other for other in others.values() if _writes_keys(other, now)), None)
+
+
+def _ids(listed: Iterable[StoredModel]) -> list[str]:
+    return [each.sk.removeprefix(f"{KEY}#") for each in listed]
+
+
+def _read(ids: Iterable[str]) -> dict[str, ApiKey]:
+    return read_each(shared(), shared().bind(ApiKey), ids, KEY)

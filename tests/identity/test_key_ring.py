@@ -1,0 +1,257 @@
+"""A tenant's keys as it manages them: nobody gives more than they have, and nobody locks the tenant out."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from chalicelib.identity import api_keys, key_ring
+from chalicelib.identity.api_keys import SCOPES
+from chalicelib.platform.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
+from chalicelib.platform.ids import new_id
+from chalicelib.platform.store import shared
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def tenant_id(aws: None) -> str:
+    """A tenant of which only the keys matter."""
+    return new_id("ten")
+
+
+@pytest.fixture
+def owner(tenant_id: str, now):
+    """The first key, which may do everything."""
+    return api_keys.create(tenant_id, name="owner", scopes=SCOPES, now=now)[1]
+
+
+def made(tenant_id: str, now, **changes):
+    wish = {"name": "core", "scopes": {"cases:read"}, "given_by": SCOPES, "expires_at": None, "allowed_networks": []}
+    return key_ring.create_key(tenant_id, now=now, **(wish | changes))
+
+
+def rotated(tenant_id: str, key_id: str, now, *, given_by=SCOPES, overlap=DAY):
+    return key_ring.rotate_key(tenant_id, key_id, given_by=given_by, overlap=overlap, now=now)
+
+
+def stored(key_id: str) -> api_keys.ApiKey:
+    found = shared().bind(api_keys.ApiKey).find(key_id, "api-key")
+    assert found is not None
+    return found
+
+
+def listed(tenant_id: str) -> list[str]:
+    return [key.pk for key in key_ring.list_keys(tenant_id, limit=200, cursor=None)[0]]
+
+
+def test_keys_are_listed_newest_first_in_pages_for_their_tenant_only(tenant_id, now) -> None:
+    ids = [made(tenant_id, now + timedelta(seconds=n))[1].pk for n in range(5)]
+    made(new_id("ten"), now)
+
+    pages, cursor = [], None
+    while True:
+        page, cursor = key_ring.list_keys(tenant_id, limit=2, cursor=cursor)
+        pages.append([key.pk for key in page])
+        if cursor is None:
+            break
+
+    assert [key_id for page in pages for key_id in page] == ids[::-1]
+    assert max(map(len, pages)) == 2
+
+
+def test_a_tenant_without_keys_has_an_empty_list(tenant_id) -> None:
+    assert key_ring.list_keys(tenant_id, limit=50, cursor=None) == ([], None)
+
+
+def test_a_cursor_leads_to_no_key_of_another_tenant(tenant_id, now) -> None:
+    other = made(new_id("ten"), now)[1]
+    with pytest.raises(Invalid):
+        key_ring.list_keys(tenant_id, limit=2, cursor={"pk": other.tenant_id, "sk": f"api-key#{other.pk}"})
+    assert key_ring.list_keys(tenant_id, limit=2, cursor={"sk": f"api-key#{other.pk}"})[0] == []
+
+
+def test_a_new_key_works_with_what_it_was_given(tenant_id, now) -> None:
+    text, key = made(
+        tenant_id, now, scopes={"feed:read"}, expires_at=now + DAY, allowed_networks=["10.0.0.0/8", "2001:db8::/32"]
+    )
+    found = api_keys.verify(text, now=now)
+    assert (found.pk, found.tenant_id, found.name, found.scopes) == (key.pk, tenant_id, "core", {"feed:read"})
+    assert (found.expires_at, found.allowed_networks) == (now + DAY, ["10.0.0.0/8", "2001:db8::/32"])
+
+
+def test_nobody_gives_a_scope_that_they_do_not_carry(tenant_id, now) -> None:
+    with pytest.raises(Forbidden) as refused:
+        made(tenant_id, now, scopes={"cases:read", "tenant:read", "rules:read"}, given_by={"cases:read", "keys:write"})
+    assert (refused.value.pointer, refused.value.extra) == ("/scopes", {"scopes": ["rules:read", "tenant:read"]})
+    assert listed(tenant_id) == []
+
+
+@pytest.mark.parametrize("life", [timedelta(0), -DAY, timedelta(days=3661)])
+def test_an_expiry_is_ahead_and_not_more_than_ten_years(tenant_id, now, life) -> None:
+    with pytest.raises(Invalid) as refused:
+        made(tenant_id, now, expires_at=now + life)
+    assert refused.value.pointer == "/expires_at"
+
+
+def test_after_a_rotation_both_keys_work_and_after_the_overlap_only_the_new_one(tenant_id, now) -> None:
+    old_text, old = made(tenant_id, now, scopes={"feed:read", "cases:read"}, allowed_networks=["10.0.0.0/8"])
+
+    text, key = rotated(tenant_id, old.pk, now + DAY, overlap=timedelta(hours=2))
+
+    found = api_keys.verify(text, now=now + 900 * DAY)
+    assert (found.name, found.scopes, found.allowed_networks) == (old.name, old.scopes, old.allowed_networks)
+    assert (found.pk, found.created_at, found.expires_at) == (key.pk, now + DAY, None)
+    assert api_keys.verify(old_text, now=now + DAY + timedelta(minutes=119))
+    with pytest.raises(Unauthenticated, match="expired"):
+        api_keys.verify(old_text, now=now + DAY + timedelta(hours=2))
+    assert listed(tenant_id) == [key.pk, old.pk]
+
+
+def test_a_rotation_without_an_overlap_ends_the_old_key_at_once(tenant_id, now) -> None:
+    text, key = made(tenant_id, now)
+    rotated(tenant_id, key.pk, now, overlap=timedelta(0))
+    with pytest.raises(Unauthenticated, match="expired"):
+        api_keys.verify(text, now=now)
+
+
+def test_a_key_that_expires_is_followed_by_one_of_the_same_life_and_never_lives_longer_itself(tenant_id, now) -> None:
+    _, old = made(tenant_id, now, expires_at=now + 90 * DAY)
+    later = now + 90 * DAY - timedelta(hours=1)
+
+    _, key = rotated(tenant_id, old.pk, later, overlap=7 * DAY)
+
+    assert key.expires_at == later + 90 * DAY
+    assert stored(old.pk).expires_at == now + 90 * DAY
+
+
+def test_a_rotation_is_no_way_to_scopes_that_one_does_not_carry(tenant_id, owner, now) -> None:
+    with pytest.raises(Forbidden) as refused:
+        rotated(tenant_id, owner.pk, now, given_by=SCOPES - {"billing:write"})
+    assert refused.value.extra == {"scopes": ["billing:write"]}
+    assert listed(tenant_id) == [owner.pk]
+    assert stored(owner.pk).expires_at is None
+
+
+def test_a_key_is_rotated_once_and_says_to_which(tenant_id, now) -> None:
+    _, old = made(tenant_id, now)
+    _, key = rotated(tenant_id, old.pk, now)
+    with pytest.raises(Conflict) as refused:
+        rotated(tenant_id, old.pk, now)
+    assert refused.value.extra == {"replaced_by": key.pk}
+
+
+def test_a_key_that_no_longer_works_is_not_rotated(tenant_id, now) -> None:
+    _, expired = made(tenant_id, now, expires_at=now + DAY)
+    _, revoked = made(tenant_id, now)
+    key_ring.revoke_key(tenant_id, revoked.pk, now=now)
+    with pytest.raises(Conflict, match="expired"):
+        rotated(tenant_id, expired.pk, now + DAY)
+    with pytest.raises(Conflict, match="revoked"):
+        rotated(tenant_id, revoked.pk, now)
+
+
+def test_of_two_rotations_at_once_one_makes_a_key(tenant_id, now) -> None:
+    _, old = made(tenant_id, now)
+
+    def attempt(_: int) -> str | None:
+        try:
+            return rotated(tenant_id, old.pk, now)[1].pk
+        except Conflict:
+            return None
+
+    with ThreadPoolExecutor(4) as pool:
+        made_keys = [key_id for key_id in pool.map(attempt, range(4)) if key_id]
+    assert sorted(listed(tenant_id)) == sorted([old.pk, *made_keys])
+    assert made_keys == [stored(old.pk).replaced_by]
+
+
+def test_a_revoked_key_is_refused_and_revoking_it_again_changes_nothing(tenant_id, owner, now) -> None:
+    text, key = made(tenant_id, now)
+    key_ring.revoke_key(tenant_id, key.pk, now=now)
+    key_ring.revoke_key(tenant_id, key.pk, now=now + DAY)
+    with pytest.raises(Unauthenticated, match="revoked"):
+        api_keys.verify(text, now=now)
+    assert stored(key.pk).revoked_at == now
+
+
+def test_the_last_key_that_can_write_keys_is_not_revoked(tenant_id, owner, now) -> None:
+    made(tenant_id, now, scopes=SCOPES - {"keys:write"})
+    made(new_id("ten"), now, scopes=SCOPES)
+    with pytest.raises(Conflict) as refused:
+        key_ring.revoke_key(tenant_id, owner.pk, now=now)
+    assert "keys:write" in refused.value.detail
+    assert stored(owner.pk).revoked_at is None
+
+    made(tenant_id, now, scopes={"keys:write"})
+    key_ring.revoke_key(tenant_id, owner.pk, now=now)
+    assert stored(owner.pk).revoked_at == now
+
+
+@pytest.mark.parametrize("end", ["revoked", "expired", "rotated away"])
+def test_a_key_that_does_not_last_is_no_other_key(tenant_id, owner, now, end: str) -> None:
+    _, other = made(tenant_id, now, scopes={"keys:write"}, expires_at=now + DAY if end == "expired" else None)
+    if end == "revoked":
+        key_ring.revoke_key(tenant_id, other.pk, now=now)
+    if end == "rotated away":
+        _, successor = rotated(tenant_id, other.pk, now)
+        key_ring.revoke_key(tenant_id, successor.pk, now=now)
+    with pytest.raises(Conflict, match="last key"):
+        key_ring.revoke_key(tenant_id, owner.pk, now=now + DAY if end == "expired" else now)
+
+
+def test_a_key_that_was_rotated_can_be_revoked_before_its_overlap_ends(tenant_id, owner, now) -> None:
+    _, successor = rotated(tenant_id, owner.pk, now)
+    with pytest.raises(Conflict, match="last key"):
+        key_ring.revoke_key(tenant_id, successor.pk, now=now)
+    key_ring.revoke_key(tenant_id, owner.pk, now=now)
+    assert stored(owner.pk).revoked_at == now
+
+
+def test_of_all_keys_revoked_at_once_one_that_can_write_keys_stays(tenant_id, owner, now) -> None:
+    keys = [owner.pk, *(made(tenant_id, now, scopes={"keys:write"})[1].pk for _ in range(3))]
+
+    def attempt(key_id: str) -> bool:
+        try:
+            key_ring.revoke_key(tenant_id, key_id, now=now)
+        except Conflict:
+            return False
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        revoked = list(pool.map(attempt, keys))
+    assert revoked == [stored(key_id).revoked_at is not None for key_id in keys]
+    assert not all(revoked)
+
+
+def test_the_other_key_is_checked_in_the_transaction_itself(tenant_id, owner, now, monkeypatch) -> None:
+    _, other = made(tenant_id, now, scopes={"keys:write"})
+    commit_one = key_ring.commit_one
+
+    def overtaken(store, group):
+        monkeypatch.setattr(key_ring, "commit_one", commit_one)
+        key_ring.revoke_key(tenant_id, other.pk, now=now)
+        return commit_one(store, group)
+
+    monkeypatch.setattr(key_ring, "commit_one", overtaken)
+    with pytest.raises(Conflict, match="last key"):
+        key_ring.revoke_key(tenant_id, owner.pk, now=now)
+    assert stored(owner.pk).revoked_at is None
+
+
+def test_another_tenants_key_is_answered_like_one_that_does_not_exist(tenant_id, now) -> None:
+    _, theirs = made(new_id("ten"), now, scopes=SCOPES)
+    answers = []
+    for key_id in (theirs.pk, new_id("key"), "key_", "../x", tenant_id):
+        for verb in (
+            lambda key_id: rotated(tenant_id, key_id, now, given_by=()),
+            lambda key_id: key_ring.revoke_key(tenant_id, key_id, now=now),
+        ):
+            with pytest.raises(NotFound) as refused:
+                verb(key_id)
+            answers.append(refused.value.problem())
+    assert all(answer == answers[0] for answer in answers)
+    assert stored(theirs.pk).revoked_at is None
+    assert stored(theirs.pk).replaced_by is None
