@@ -7,6 +7,7 @@ from chalicelib.billing import routes as billing_routes
 from chalicelib.cases import routes as cases_routes
 from chalicelib.connectors import handlers as connectors_handlers
 from chalicelib.connectors import routes as connectors_routes
+from chalicelib.console import routes as console_routes
 from chalicelib.feed import handlers as feed_handlers
 from chalicelib.feed import routes as feed_routes
 from chalicelib.identity import authorizer, signup_routes
@@ -27,6 +28,7 @@ for module in (
     cases_routes,
     feed_routes,
     openapi,
+    console_routes,
     tenancy_handlers,
     billing_handlers,
     connectors_handlers,

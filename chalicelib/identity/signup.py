@@ -190,7 +190,7 @@ def _registered(tenant_id: str) -> TenantRecord | None:
 
 
 def _spent() -> Gone:
-    return Gone("this claim token has had its API key; sign in to make another")
+    return Gone("this claim token has had its API key; make another with that one, by POST /v1/api-keys")
 
 
 def _note_checkout(record: TenantRecord, page: CheckoutPage) -> None:

@@ -64,7 +64,13 @@ def _play(here: stack.Stack, scratch: Path) -> tuple[dict[str, Any], Findings]:
 
         _scene("Every event reaches the bank's receiver, verified by the public package")
         events = scenario.created_events(bank)
-        received = scenario.wait_for_deliveries(received_file, events, seconds=300)
+        with console.status("waiting for deliveries") as status:
+            received = scenario.wait_for_deliveries(
+                received_file,
+                events,
+                seconds=300,
+                tell=lambda here: status.update(f"{here:,} of {len(events):,} events received"),
+            )
     finally:
         processes.end_group(pid)
     _show_events(scenario.by_type(events))
@@ -167,7 +173,7 @@ def _show_report(report: dict[str, Any], rows: list[dict[str, Any]], seconds: fl
     for heading in ("opened", "closed", "events"):
         table.add_column(heading, justify="right", style="cyan")
     table.add_column("requests", justify="right")
-    table.add_column("needed", justify="right")
+    table.add_column("at most", justify="right")
     table.add_column("seconds", justify="right")
     table.add_row(
         *(f"{counts[name]:,}" for name in ("read", "new", "changed", "unchanged", "removed", "quarantined")),
@@ -177,6 +183,8 @@ def _show_report(report: dict[str, Any], rows: list[dict[str, Any]], seconds: fl
         f"{seconds:.0f}",
     )
     console.print(table)
+    if not counts["unchanged"]:
+        console.print("  requests: to DynamoDB; at most: what the new and changed rows can need, by arithmetic")
     unchanged = counts["unchanged"]
     if unchanged:
         beyond = report["requests"]["beyond_expected"]
@@ -194,9 +202,15 @@ def _show_events(kinds: dict[str, int]) -> None:
 
 
 def _show_attempts(attempts: list[isolation.Attempt]) -> None:
+    """One line for each kind of call, with the things it was tried on."""
+    calls: dict[str, list[str]] = {}
     for attempt in attempts:
+        call, _, target = attempt.what.partition(" ")
         mark = "[green]denied[/]" if attempt.denied else f"[bold red]{attempt.outcome}[/]"
-        console.print(f"  {attempt.what:<36} {mark}")
+        calls.setdefault(call, []).append(f"{target} {mark}")
+    for call, outcomes in calls.items():
+        console.print(f"  {call:<20} " + "   ".join(outcomes))
+    console.print("  the same calls on Meridian Credit's own tables, objects and key were allowed")
 
 
 if __name__ == "__main__":

@@ -36,8 +36,8 @@ def try_to_reach(intruder: Tenant, victim: Tenant) -> list[Attempt]:
     for what, act in _acts(intruder):
         own = outcome_of(lambda act=act: act(intruder))
         if own != "allowed":
-            attempts.append(Attempt(f"{what}, its own", own))
-        attempts.append(Attempt(f"{what}, the other's", outcome_of(lambda act=act: act(victim))))
+            attempts.append(Attempt(f"{what} (its own)", own))
+        attempts.append(Attempt(what, outcome_of(lambda act=act: act(victim))))
     return attempts
 
 
@@ -64,21 +64,24 @@ def _acts(intruder: Tenant) -> list[tuple[str, Callable[[Tenant], Any]]]:
             "DeleteItem": lambda name: dynamodb.delete_item(TableName=name, Key=nothing),
         }
         acts += [(f"{call} {kind}", lambda of, do=do, kind=kind: do(table(of, kind))) for call, do in calls.items()]
-    own_key = intruder.encryption  # so that a refusal is of the prefix, and not of the other's key
+    mine = intruder.encryption  # so that a refusal is of the prefix, and not of the other's key
     acts += [
-        ("PutObject", lambda of: s3.put_object(Bucket=of.bucket, Key=of.object_key("check"), Body=b"", **own_key)),
-        ("GetObject", lambda of: s3.get_object(Bucket=of.bucket, Key=of.object_key("drop", ".keep"))),
-        ("ListObjects", lambda of: s3.list_objects_v2(Bucket=of.bucket, Prefix=f"{of.id}/")),
-        ("DeleteObject", lambda of: s3.delete_object(Bucket=of.bucket, Key=of.object_key("check"))),
         (
-            "Decrypt",
+            "PutObject prefix",
+            lambda of: s3.put_object(Bucket=of.bucket, Key=of.object_key("check"), Body=b"", **mine),
+        ),
+        ("GetObject prefix", lambda of: s3.get_object(Bucket=of.bucket, Key=of.object_key("drop", ".keep"))),
+        ("ListObjects prefix", lambda of: s3.list_objects_v2(Bucket=of.bucket, Prefix=f"{of.id}/")),
+        ("DeleteObject prefix", lambda of: s3.delete_object(Bucket=of.bucket, Key=of.object_key("check"))),
+        (
+            "Decrypt key",
             lambda of: kms.decrypt(
                 CiphertextBlob=of.wrapped_keys[DATA_KEY],
                 KeyId=of.key_arn,
                 EncryptionContext=encryption_context(of.id, DATA_KEY),
             ),
         ),
-        ("GenerateDataKey", lambda of: kms.generate_data_key(KeyId=of.key_arn, KeySpec="AES_256")),
+        ("GenerateDataKey key", lambda of: kms.generate_data_key(KeyId=of.key_arn, KeySpec="AES_256")),
     ]
     return acts
 

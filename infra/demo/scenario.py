@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -190,8 +190,8 @@ class Received:
         return cls(frozenset(note["id"] for note in good), len(notes) - len(good), gaps)
 
 
-def wait_for_deliveries(file: Path, events: dict[str, str], *, seconds: float) -> Received:
-    """Waits until the receiver has every event, or nothing more comes for a while."""
+def wait_for_deliveries(file: Path, events: dict[str, str], *, seconds: float, tell: Callable[[int], None]) -> Received:
+    """Waits until the receiver has every event, or nothing more comes for a while; tells how many it has."""
     last, still = -1, 0
 
     def all_here() -> Received | None:
@@ -199,6 +199,7 @@ def wait_for_deliveries(file: Path, events: dict[str, str], *, seconds: float) -
         received = Received.read(file)
         still = still + 1 if len(received.verified) == last else 0
         last = len(received.verified)
+        tell(last)
         return received if not (events.keys() - received.verified) or still > 60 else None
 
     return wait_for("delivery of every event", all_here, seconds=seconds, pause=1)

@@ -45,6 +45,7 @@ def start(port: int, *, folder: Path) -> int:
         env={
             "AUTH": "true",
             "GATEWAY_PORT": str(port),
+            "BIND_HOST": "127.0.0.1",  # its root's credentials are no secret
             "LAMBDA_EXECUTOR": "local",
             "LAMBDA_ACCOUNT_CONCURRENCY": "24",
             "MINISTACK_REGION": REGION,

@@ -97,6 +97,7 @@ def up(stack: Stack, say: Say = print) -> None:
         shutil.rmtree(stack.folder, ignore_errors=True)
     _check_ports(stack)
     stack.folder.mkdir(parents=True, exist_ok=True)
+    (stack.folder / "ports.json").write_text(json.dumps(stack.ports))
     if not _runs(stack, "ministack"):
         say("starting MiniStack (AWS on this machine, IAM enforced)")
         processes.remember(stack.folder, "ministack", ministack.start(stack.aws, folder=stack.folder))
@@ -121,6 +122,7 @@ def down(stack: Stack, say: Say = print) -> None:
     for name in NAMES:
         if processes.end(stack.folder, name):
             say(f"ended {name}")
+    say("clearing away what the functions unpacked")
     shutil.rmtree(stack.folder / "tmp", ignore_errors=True)
 
 
@@ -151,6 +153,15 @@ def _check_ports(stack: Stack) -> None:
                 f"port {port} is taken by another program, and {name} needs it; "
                 f"end that program, or choose another port: {variables[name]}=12345 make up"
             )
+
+
+def _as_begun(stack: Stack) -> Stack:
+    """The stack with the ports that it was begun with, whatever the environment says now."""
+    note = stack.folder / "ports.json"
+    if not note.exists():
+        return stack
+    ports: dict[str, int] = json.loads(note.read_text())
+    return Stack(stack.folder, ports["front-door"], ports["ministack"], ports["stripe"])
 
 
 def _stripe_keys(stack: Stack) -> dict[str, str]:
@@ -209,6 +220,8 @@ def main() -> int:
     parser.add_argument("do", choices=["up", "down", "status"])
     do = parser.parse_args().do
     stack = default_stack()
+    if do != "up":
+        stack = _as_begun(stack)
     try:
         if do == "up":
             up(stack)
@@ -217,9 +230,10 @@ def main() -> int:
     except (PortTaken, processes.NotStarted, deploy.DeploymentFailed) as error:
         print(f"make {do}: {error}", file=sys.stderr)
         return 1
-    for name in NAMES:
-        print(f"{name:<11} port {stack.ports[name]:<6} {'runs' if _runs(stack, name) else 'does not run'}")
-    return 0
+    running = {name: _runs(stack, name) for name in NAMES}
+    for name, runs in running.items():
+        print(f"{name:<11} port {stack.ports[name]:<6} {'runs' if runs else 'does not run'}")
+    return 1 if do == "status" and not all(running.values()) else 0
 
 
 if __name__ == "__main__":
