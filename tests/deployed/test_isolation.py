@@ -21,6 +21,7 @@ pytestmark = pytest.mark.deployed
 BODIES: dict[str, Any] = {
     "NewUpload": {"file_name": "CORE_LOAN_20051231.txt"},
     "EndpointChange": {"enabled": False},
+    "Rotation": {"overlap_hours": 1},
     "Push": {
         "rows": [
             {
@@ -53,6 +54,7 @@ def ids(bank: Institution, core_banking: str, may: dict[str, Any], repaid: dict[
         "endpoint_id": endpoint,
         "delivery_id": delivery["id"],
         "event_id": delivery["event_id"],
+        "key_id": bank.api.get("/v1/api-keys")["items"][0]["id"],
     }
 
 
