@@ -27,7 +27,7 @@ from chalicelib.cases.views import (
 from chalicelib.identity import authorize
 from chalicelib.platform.clock import utc_now
 from chalicelib.platform.errors import Invalid
-from chalicelib.platform.http import PAGING, Call, Page, Strict, endpoint, write_cursor
+from chalicelib.platform.http import IF_MATCH, PAGING, Call, Page, Strict, endpoint, write_cursor
 from chalicelib.tenancy import open_tenant
 
 blueprint = Blueprint(__name__)
@@ -156,11 +156,12 @@ def get_triggers(call: Call[None]) -> TriggersView:
     blueprint,
     "PUT",
     "/v1/rules/triggers",
-    summary="Replace the trigger document by a new version; `If-Match` may name the version it replaces",
+    summary="Replace the trigger document by a new version",
     returns=TriggersView,
     body=Triggers,
     scope="rules:write",
     authorizer=authorize,
+    headers=IF_MATCH,
 )
 def put_triggers(call: Call[Triggers]) -> TriggersView:
     return TriggersView(**vars(_replaced(call, TRIGGERS)))
@@ -183,11 +184,12 @@ def get_assignment(call: Call[None]) -> AssignmentView:
     blueprint,
     "PUT",
     "/v1/rules/assignment",
-    summary="Replace the assignment document by a new version; `If-Match` may name the version it replaces",
+    summary="Replace the assignment document by a new version",
     returns=AssignmentView,
     body=Assignment,
     scope="rules:write",
     authorizer=authorize,
+    headers=IF_MATCH,
 )
 def put_assignment(call: Call[Assignment]) -> AssignmentView:
     return AssignmentView(**vars(_replaced(call, ASSIGNMENT)))

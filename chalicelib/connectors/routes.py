@@ -26,7 +26,7 @@ from chalicelib.connectors.views import (
 )
 from chalicelib.identity import authorize
 from chalicelib.platform.clock import utc_now
-from chalicelib.platform.http import PAGING, Call, Page, endpoint, write_cursor
+from chalicelib.platform.http import IDEMPOTENCY_KEY, PAGING, Call, Page, endpoint, write_cursor
 from chalicelib.tenancy import open_tenant
 
 blueprint = Blueprint(__name__)
@@ -44,6 +44,7 @@ READ, WRITE = "connectors:read", "connectors:write"
     status=201,
     scope=WRITE,
     authorizer=authorize,
+    headers=IDEMPOTENCY_KEY,
 )
 def create_connector(call: Call[NewConnector]) -> ConnectorDetail:
     tenant = open_tenant(call.tenant_id)
@@ -181,6 +182,7 @@ def list_quarantine(call: Call[None], connector_id: str) -> Page[RejectedView]:
     status=202,
     scope=WRITE,
     authorizer=authorize,
+    headers=IDEMPOTENCY_KEY,
 )
 def push_rows(call: Call[Push], connector_id: str) -> ReceiptView:
     rows = [row.pushed() for row in call.body.rows]

@@ -24,7 +24,17 @@ from chalicelib.feed.views import (
 from chalicelib.identity import authorize
 from chalicelib.platform.clock import utc_now
 from chalicelib.platform.errors import Invalid
-from chalicelib.platform.http import PAGING, Call, Page, Strict, endpoint, read_cursor, write_cursor
+from chalicelib.platform.http import (
+    IDEMPOTENCY_KEY,
+    IF_MATCH,
+    PAGING,
+    Call,
+    Page,
+    Strict,
+    endpoint,
+    read_cursor,
+    write_cursor,
+)
 from chalicelib.platform.ids import is_id
 from chalicelib.tenancy import open_tenant
 
@@ -57,12 +67,13 @@ class EndpointChange(Strict):
     blueprint,
     "POST",
     "/v1/webhook-endpoints",
-    summary="Adds a webhook endpoint and shows its signing secret, once (Idempotency-Key: the same for the same key)",
+    summary="Adds a webhook endpoint and shows its signing secret, once",
     body=NewEndpoint,
     returns=EndpointView,
     status=201,
     scope="feed:write",
     authorizer=authorize,
+    headers=IDEMPOTENCY_KEY,
 )
 def create_webhook_endpoint(call: Call[NewEndpoint]) -> EndpointView:
     wish = call.body
@@ -108,11 +119,12 @@ def get_webhook_endpoint(call: Call[None], endpoint_id: str) -> EndpointView:
     blueprint,
     "PATCH",
     "/v1/webhook-endpoints/{endpoint_id}",
-    summary="Changes, enables or disables a webhook endpoint (If-Match: the version it was read at)",
+    summary="Changes, enables or disables a webhook endpoint",
     body=EndpointChange,
     returns=EndpointView,
     scope="feed:write",
     authorizer=authorize,
+    headers=IF_MATCH,
 )
 def change_webhook_endpoint(call: Call[EndpointChange], endpoint_id: str) -> EndpointView:
     change = Change(**call.body.model_dump())

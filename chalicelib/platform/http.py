@@ -39,6 +39,12 @@ PAGING = {
     "cursor": "Where an earlier page said the next one starts",
 }
 """The query parameters of a list in pages, for its declaration."""
+IDEMPOTENCY_KEY = {
+    "Idempotency-Key": "1 to 255 printable ASCII characters of your choice: sent again with the same key, the call is "
+    "answered as the first time and done once",
+}
+IF_MATCH = {"If-Match": "The version that is to be replaced, such as 3; where another is in force, nothing changes"}
+"""The headers that `Call.idempotency_key` and `Call.expected_version` read, for the declaration of a route."""
 
 B = TypeVar("B")
 
@@ -153,6 +159,8 @@ class Endpoint:
     status: int
     scope: str | None
     query: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    claim: bool = False
 
 
 ENDPOINTS: list[Endpoint] = []
@@ -173,17 +181,25 @@ def endpoint(
     scope: str | None = None,
     authorizer: ChaliceAuthorizer | None = None,
     query: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+    claim: bool = False,
 ) -> Callable[[Handler], Handler]:
     """Declares a route. The function takes a `Call` and the path's parameters by name, and returns a view (or None).
 
     A route with a `scope` stands behind `authorizer` and answers only callers that carry the scope; one without is
-    public. `query` names the accepted query parameters with a sentence each.
+    public. `query` and `headers` name the accepted query parameters and headers with a sentence each. `claim` says of a
+    public route that its function asks for the claim token of a sign-up, as a bearer token.
     """
     if (scope is None) != (authorizer is None):
         raise TypeError(f"{method} {path}: a scope and an authorizer go together")
+    if claim and scope is not None:
+        raise TypeError(f"{method} {path}: takes either an API key or a claim token")
 
     def declare(handler: Handler) -> Handler:
-        ENDPOINTS.append(Endpoint(method, path, handler.__name__, summary, body, returns, status, scope, query or {}))
+        name = handler.__name__
+        ENDPOINTS.append(
+            Endpoint(method, path, name, summary, body, returns, status, scope, query or {}, headers or {}, claim)
+        )
 
         @wraps(handler)
         def answer(**parameters: str) -> Response:

@@ -10,13 +10,28 @@ from chalice.app import Blueprint
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
-from chalicelib.platform.http import ENDPOINTS, Call, Endpoint, endpoint
+from chalicelib.platform.http import DEFAULT_LIMIT, ENDPOINTS, MAX_LIMIT, Call, Endpoint, endpoint
 
 VERSION = "0.1.0"
 
 blueprint = Blueprint(__name__)
 
 _REF = "#/components/schemas/{model}"
+_TEXT = {"type": "string"}
+_TYPES: dict[str, dict[str, Any]] = {
+    "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+    "Idempotency-Key": {"type": "string", "minLength": 1, "maxLength": 255},
+}
+"""What a query parameter or header of that name is, where that is more than text."""
+_SECURITY_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "API key"},
+    "claim_token": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "claim token",
+        "description": "The claim token that sign-up answered, once",
+    },
+}
 _PROBLEM: dict[str, Any] = {
     "type": "object",
     "required": ["type", "title", "status", "detail"],
@@ -48,26 +63,28 @@ def document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Duebridge", "version": VERSION, "license": {"name": "Apache-2.0"}},
+        "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
             "schemas": {**schemas.get("$defs", {}), "Problem": _PROBLEM},
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "API key"}},
+            "securitySchemes": _SECURITY_SCHEMES,
         },
     }
 
 
 def _operation(each: Endpoint) -> dict[str, Any]:
     parameters: list[dict[str, Any]] = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-        for name in re.findall(r"{(\w+)}", each.path)
+        {"name": name, "in": "path", "required": True, "schema": _TEXT} for name in re.findall(r"{(\w+)}", each.path)
     ]
     parameters += [
-        {"name": name, "in": "query", "description": about, "schema": {"type": "string"}}
-        for name, about in each.query.items()
+        {"name": name, "in": place, "description": about, "schema": _TYPES.get(name, _TEXT)}
+        for place, declared in (("query", each.query), ("header", each.headers))
+        for name, about in declared.items()
     ]
     operation: dict[str, Any] = {
         "operationId": each.name,
         "summary": each.summary,
+        "tags": _tags(each.path),
         "parameters": parameters,
         "responses": {
             str(each.status): {"description": "Done", **_content(each.returns)},
@@ -81,7 +98,15 @@ def _operation(each: Endpoint) -> dict[str, Any]:
         operation["requestBody"] = {"required": True, **_content(each.body)}
     if each.scope is not None:
         operation["security"] = [{"bearer": [each.scope]}]
+    elif each.claim:
+        operation["security"] = [{"claim_token": []}]
     return operation
+
+
+def _tags(path: str) -> list[str]:
+    """The path's first noun, by which readers of the document group operations; none for the root."""
+    nouns = [noun for noun in path.removeprefix("/v1").split("/") if noun]
+    return [noun.removesuffix(".json") for noun in nouns[:1]]
 
 
 def _content(shape: Any) -> dict[str, Any]:
