@@ -319,5 +319,6 @@ def load_preset(name: str, root: Path = PRESETS) -> Mapping:
     """The shipped preset of that name; raises `UnknownPreset` listing those there are."""
     known = preset_names(root)
     if name not in known:
-        raise UnknownPreset(f"There is no preset {name!r}; the presets are {', '.join(known)}", presets=known)
+        sentence = f"There is no preset {name!r}; the presets are {', '.join(known)}"
+        raise UnknownPreset(sentence, pointer="/preset", presets=known)
     return from_toml((root / f"{name}.toml").read_text(encoding="utf-8"))

@@ -14,8 +14,10 @@ PLANNING, APPLYING = "planning", "applying"
 COMPLETED, REFUSED, DUPLICATE = "completed", "refused", "duplicate"
 """A run is `planning` until its delta is stored, then `applying`; the other three are where it can end."""
 
-ACCEPTED, APPLIED, PARTLY_APPLIED = "accepted", "applied", "partly_applied"
-"""The states of a push receipt."""
+ACCEPTED = "accepted"
+APPLIED, PARTLY_APPLIED, NOT_APPLIED = "applied", "partly_applied", "not_applied"
+"""A push receipt is `accepted` until its rows were worked through; the other three say whether all, some or none of
+them are booked."""
 
 
 class Connector(TenantModel):

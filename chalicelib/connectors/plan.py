@@ -84,9 +84,9 @@ def plan(tenant: Tenant, connector: Connector, run: Run, *, now: datetime) -> bo
         try:
             changes = _plan(desk)
         except FileRefused as error:
-            _keep_some_rejected(desk)
-            place = {name: value for name, value in (("line", error.line), ("byte", error.byte)) if value is not None}
-            changes = {"verdict": {"status": REFUSED, "code": error.code, "reason": error.detail, **place}}
+            where = {"line": error.line, "byte": error.byte, "rows_kept": _keep_some_rejected(desk)}
+            known = {name: value for name, value in where.items() if value is not None}
+            changes = {"verdict": {"status": REFUSED, "code": error.code, "reason": error.detail, **known}}
         except MappingInvalid as error:
             changes = {"verdict": {"status": REFUSED, "code": "mapping_invalid", "reason": error.detail}}
         except _Duplicate:
@@ -210,12 +210,16 @@ def _reason_count(count: ReasonCount) -> dict[str, Any]:
     return asdict(count.reason) | {"rows": count.rows}
 
 
-def _keep_some_rejected(desk: _Desk) -> None:
-    """When staging refused the file after it quarantined rows, the first of them show why."""
-    if not (desk.folder / QUARANTINE_FILE).exists():
-        return
+def _keep_some_rejected(desk: _Desk) -> int | None:
+    """When the file was refused after rows of it were quarantined, the first of them show why: how many are kept, or
+    None."""
+    path = desk.folder / QUARANTINE_FILE
+    if not path.exists():
+        return None
     with staging.connect(desk.folder) as con:
+        [(quarantined,)] = con.execute("SELECT count(*) FROM read_parquet(?)", [str(path)]).fetchall()
         store_rejected(desk.tenant, desk.run.id, islice(_rejected(desk, con), KEPT_OF_REFUSED))
+    return min(quarantined, KEPT_OF_REFUSED) or None
 
 
 def _rejected(desk: _Desk, con: DuckDBPyConnection) -> Iterator[RejectedRow]:

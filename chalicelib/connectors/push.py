@@ -15,7 +15,7 @@ from typing import Any
 
 from chalicelib.cases import Repayment, apply_repayment
 from chalicelib.connectors.connectors import find_connector
-from chalicelib.connectors.model import ACCEPTED, APPLIED, PARTLY_APPLIED, PUSH, PushReceipt
+from chalicelib.connectors.model import ACCEPTED, APPLIED, NOT_APPLIED, PARTLY_APPLIED, PUSH, PushReceipt
 from chalicelib.platform import aws
 from chalicelib.platform.commit import Group, Update, commit_one
 from chalicelib.platform.errors import Conflict, Invalid, NotFound
@@ -86,7 +86,7 @@ def apply_push(tenant: Tenant, connector_id: str, receipt_id: str, *, now: datet
         receipt.pk,
         receipt.sk,
         [
-            model.status.set(PARTLY_APPLIED if refused else APPLIED),
+            model.status.set(_status(refused, len(outcomes))),
             model.outcomes.set(outcomes),
             model.finished_at.set(now),
         ],
@@ -114,6 +114,13 @@ def _outcome(tenant: Tenant, connector_id: str, row: PushedRow, now: datetime) -
         "case_id": done.case_id,
         "case_closed": done.case_closed,
     }
+
+
+def _status(refused: int, rows: int) -> str:
+    """Where a receipt ends of whose `rows` that many were refused. A repeated row is booked, and no refused one."""
+    if refused == 0:
+        return APPLIED
+    return NOT_APPLIED if refused == rows else PARTLY_APPLIED
 
 
 def _first_receipt(

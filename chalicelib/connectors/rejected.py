@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from chalicelib.connectors.connectors import find_connector
 from chalicelib.connectors.model import QUARANTINE, QuarantinedRow
-from chalicelib.connectors.runs import find_run
+from chalicelib.connectors.runs import find_run, list_runs
 from chalicelib.platform.batches import write_items
 from chalicelib.platform.errors import NotFound
 from chalicelib.platform.pages import Cursor, page_of
@@ -63,12 +63,11 @@ def list_rejected(
     """A page of a run's rejected rows in order of their lines, and the next page's cursor. Where rows are long, a page
     ends before `limit`, so that its answer can be passed on.
 
-    Without `run_id`, those of the run that was applied last. Raises NotFound for an unknown connector or run.
+    Without `run_id`, those of the run that was applied last, or of the newest while none was. Raises NotFound for an
+    unknown connector or run, and for a connector that has no run yet.
     """
     if run_id is None:
-        run_id = find_connector(tenant, connector_id).last_run
-        if run_id is None:
-            raise NotFound("the connector has applied no file yet; name a run with ?run=")
+        run_id = find_connector(tenant, connector_id).last_run or _newest_run(tenant, connector_id)
     # The run is looked up under its connector: rows of another connector's run are not shown as this one's.
     find_run(tenant, connector_id, run_id)
     page, after = page_of(tenant.bind(QuarantinedRow), run_id, prefix=QUARANTINE, limit=limit, cursor=cursor)
@@ -81,6 +80,13 @@ def list_rejected(
             return rows, {"sk": page[number - 1].sk}
         rows.append(row)
     return rows, after
+
+
+def _newest_run(tenant: Tenant, connector_id: str) -> str:
+    runs, _ = list_runs(tenant, connector_id, limit=1, cursor=None)
+    if not runs:
+        raise NotFound("the connector has read no file yet, so no row of one is quarantined")
+    return runs[0].id
 
 
 def _opened(tenant: Tenant, stored: QuarantinedRow) -> RejectedRow:

@@ -163,7 +163,7 @@ def get_report(call: Call[None], connector_id: str, run_id: str) -> ReportView:
     returns=Page[RejectedView],
     scope=READ,
     authorizer=authorize,
-    query=PAGING | {"run": "The run whose rows are wanted; the one applied last when not given"},
+    query=PAGING | {"run": "Whose rows are wanted; when not given, the run applied last, or the newest while none is"},
 )
 def list_quarantine(call: Call[None], connector_id: str) -> Page[RejectedView]:
     rows, after = rejected.list_rejected(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 
-from chalicelib.connectors.model import Connector, PushReceipt, Run
+from chalicelib.connectors.model import REFUSED, Connector, PushReceipt, Run
 from chalicelib.connectors.push import MAX_ROWS, PushedRow
 from chalicelib.connectors.rejected import RejectedRow
 from chalicelib.connectors.report import request_report, summed
@@ -145,12 +145,16 @@ class RunRequested(View):
 
 
 class Refusal(View):
-    """Why a file was refused as a whole: a stable code, a sentence, and the place where there is one."""
+    """Why a file was refused as a whole: a stable code, a sentence, and the place where there is one. `quarantine` is
+    the path, with `?run=`, under which the first `rows_kept` quarantined rows of the file can be read with their
+    reasons; both are null where the file was refused before a row was quarantined."""
 
     code: str
     reason: str
     line: int | None = None
     byte: int | None = None
+    rows_kept: int | None = None
+    quarantine: str | None = None
 
 
 class RunView(View):
@@ -243,10 +247,15 @@ class RejectedView(View):
 
 
 class ReceiptView(View):
-    """What became of pushed rows: `accepted` until they were worked through; then an outcome a row, in their order."""
+    """What became of pushed rows: `accepted` until they were worked through, then an outcome a row, in their order.
+
+    Then the status is `applied` when every row is booked, by this push or (`repeated`) by an earlier one;
+    `partly_applied` when some are and others are quarantined, each with its reason; `not_applied` when all are
+    quarantined.
+    """
 
     receipt: str
-    status: Literal["accepted", "applied", "partly_applied"]
+    status: Literal["accepted", "applied", "partly_applied", "not_applied"]
     rows: list[dict[str, Any]] | None
     received_at: datetime
     finished_at: datetime | None
@@ -339,22 +348,28 @@ def _connector_members(connector: Connector) -> dict[str, Any]:
 
 
 def _run_members(run: Run) -> dict[str, Any]:
-    refusal = None
-    if run.verdict is not None and run.verdict["status"] == "refused":
-        refusal = Refusal(**{name: run.verdict[name] for name in Refusal.model_fields if name in run.verdict})
     return {
         "id": run.id,
         "connector_id": run.pk,
         "status": run.status,
         "file_name": run.file_name,
         "business_date": run.business_date,
-        "refusal": refusal,
+        "refusal": _refusal(run),
         "counts": run.counts,
         "chunks": run.chunks,
         "chunks_done": run.chunks_done,
         "started_at": run.started_at,
         "finished_at": run.finished_at,
     }
+
+
+def _refusal(run: Run) -> Refusal | None:
+    if run.verdict is None or run.verdict["status"] != REFUSED:
+        return None
+    told = {name: run.verdict[name] for name in Refusal.model_fields if name in run.verdict}
+    if "rows_kept" in told:
+        told["quarantine"] = f"/v1/connectors/{run.pk}/quarantine?run={run.id}"
+    return Refusal(**told)
 
 
 def _waited(run: Run) -> dict[str, int]:

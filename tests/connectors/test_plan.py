@@ -162,9 +162,31 @@ def test_rows_that_are_not_accepted_are_shown_page_by_page_with_reasons(bank):
 def test_a_file_refused_for_too_many_bad_rows_still_shows_them(bank):
     bank.deliver("20050430", [Loan(n) for n in range(1, 21)])
     run = bank.deliver("20050531", [Loan(n, balance="-" if n > 10 else "5000") for n in range(1, 21)])
-    assert run_view(run).refusal.code == "too_many_quarantined"
+    refusal = run_view(run).refusal
+    assert (refusal.code, refusal.rows_kept) == ("too_many_quarantined", 10)
+    assert refusal.quarantine == f"/v1/connectors/{bank.connector_id}/quarantine?run={run.id}"
     rows, _ = list_rejected(bank.tenant, bank.connector_id, run.id, limit=50, cursor=None)
     assert [row.line for row in rows] == list(range(12, 22))
+
+
+def test_a_file_refused_before_a_row_was_quarantined_points_to_none(bank):
+    bank.deliver("20050430", [Loan(n) for n in range(1, 21)])
+    refusal = run_view(bank.deliver("20050531", [Loan(1)])).refusal
+    assert (refusal.code, refusal.rows_kept, refusal.quarantine) == ("shrunk", None, None)
+
+
+def test_when_no_run_is_named_the_one_applied_last_is_meant_and_the_newest_before_there_is_one(bank):
+    def shown() -> list[int]:
+        rows, _ = list_rejected(bank.tenant, bank.connector_id, None, limit=50, cursor=None)
+        return [row.line for row in rows]
+
+    with pytest.raises(NotFound, match="no file yet"):
+        shown()
+    bank.deliver("20050430", [Loan(1, balance="-"), Loan(2)])
+    assert shown() == [2], "of the refused run, as nothing is applied"
+    bank.deliver("20050531", [Loan(n, balance="-" if n == 20 else "5000") for n in range(1, 41)])
+    bank.deliver("20050630", [Loan(n, balance="-") for n in range(1, 41)])
+    assert shown() == [21], "of the applied run, not of the refused one after it"
 
 
 def test_of_a_huge_row_that_is_not_accepted_the_beginning_is_kept(bank):

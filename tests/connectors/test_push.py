@@ -59,6 +59,12 @@ def test_a_row_that_cannot_be_applied_is_recorded_and_the_others_go_on(bank):
     assert all(r["detail"] for r in view.rows if r["status"] == "quarantined")
 
 
+def test_a_push_of_which_no_row_is_booked_is_not_applied(bank):
+    receipt = push(bank.tenant, bank.connector_id, [repayment(Loan(99), 100), repayment(Loan(98), 100)], now=bank.clock)
+    bank.work()
+    assert receipt_view(find_push(bank.tenant, bank.connector_id, receipt.id)).status == "not_applied"
+
+
 def test_the_same_key_answers_with_the_same_receipt_and_books_once(bank):
     rows = [repayment(late(1), 100)]
     first = push(bank.tenant, bank.connector_id, rows, now=bank.clock, key="k-1")
@@ -80,6 +86,8 @@ def test_a_repayment_pushed_twice_under_two_receipts_is_booked_once(bank):
     bank.work()
     outcomes = [receipt_view(find_push(bank.tenant, bank.connector_id, r.id)).rows for r in (first, second)]
     assert sorted(rows[0]["status"] for rows in outcomes) == ["applied", "repeated"]
+    statuses = [receipt_view(find_push(bank.tenant, bank.connector_id, r.id)).status for r in (first, second)]
+    assert statuses == ["applied", "applied"], "a repeated row is booked"
     assert sum(e["type"] == "payment.received" for e in events(bank.tenant)) == 1
 
 

@@ -101,14 +101,14 @@ def test_a_push_over_http_is_accepted_then_applied(api):
     assert api("POST", f"{path}/push", rows, **{"Idempotency-Key": "k"})[1]["receipt"] == receipt["receipt"]
     api.work()
     status, done = api("GET", f"{path}/push/{receipt['receipt']}")
-    assert (status, done["status"]) == (200, "partly_applied")
+    assert (status, done["status"]) == (200, "not_applied")
     assert [(r["row"], r["status"], r["reason"]) for r in done["rows"]] == [(0, "quarantined", "not-found")]
 
 
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "pointer"),
     [
-        ("POST", "/v1/connectors", {"name": "a", "preset": "cobol-tape"}, 422, None),
+        ("POST", "/v1/connectors", {"name": "a", "preset": "cobol-tape"}, 422, "/preset"),
         ("POST", "/v1/connectors", {"name": "", "preset": PRESET}, 422, "/name"),
         ("GET", "/v1/connectors/con_01J00000000000000000000000", None, 404, None),
         ("POST", "/v1/connectors/con_01J00000000000000000000000/runs", None, 404, None),
