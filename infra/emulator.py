@@ -4,6 +4,10 @@
   refuses. Here it becomes "if the key exists", for these keys alone: what else a condition asks is enforced.
 - It speaks plain HTTP on the loopback interface, so the bucket's refusal of plain HTTP has to go.
 - It hands numbers in parameters on as text; how many workers a queue may have is therefore written into the template.
+- It ignores gateway responses: a missing `Authorization` header and an unknown route get JSON of its own there, and
+  problem documents on AWS. The template keeps them, since nothing breaks.
+
+MiniStack trusts whoever reaches it with its published credentials; `infra/local/ministack.py` binds it to 127.0.0.1.
 """
 
 from __future__ import annotations
