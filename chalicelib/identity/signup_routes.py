@@ -59,7 +59,8 @@ def post_signup(call: Call[Application]) -> SignupView:
     blueprint,
     "GET",
     "/v1/signup/{tenant_id}",
-    summary="How far a sign-up has come (Authorization: Bearer and the claim token)",
+    summary="How far a sign-up has come",
+    claim=True,
     returns=ProgressView,
 )
 def get_signup(call: Call[None], tenant_id: str) -> ProgressView:
@@ -78,7 +79,8 @@ def get_signup(call: Call[None], tenant_id: str) -> ProgressView:
     blueprint,
     "POST",
     "/v1/signup/{tenant_id}/claim",
-    summary="Turns the claim token into the tenant's first API key, once (Authorization: Bearer and the claim token)",
+    summary="Turns the claim token into the tenant's first API key, once",
+    claim=True,
     returns=FirstKeyView,
 )
 def post_claim(call: Call[None], tenant_id: str) -> FirstKeyView:
