@@ -190,7 +190,13 @@ class Received:
         return cls(frozenset(note["id"] for note in good), len(notes) - len(good), gaps)
 
 
-def wait_for_deliveries(file: Path, events: dict[str, str], *, seconds: float, tell: Callable[[int], None]) -> Received:
+def _say_nothing(_: int) -> None:
+    """For those who wait in silence."""
+
+
+def wait_for_deliveries(
+    file: Path, events: dict[str, str], *, seconds: float, tell: Callable[[int], None] = _say_nothing
+) -> Received:
     """Waits until the receiver has every event, or nothing more comes for a while; tells how many it has."""
     last, still = -1, 0
 

@@ -122,7 +122,6 @@ def down(stack: Stack, say: Say = print) -> None:
     for name in NAMES:
         if processes.end(stack.folder, name):
             say(f"ended {name}")
-    say("clearing away what the functions unpacked")
     shutil.rmtree(stack.folder / "tmp", ignore_errors=True)
 
 
