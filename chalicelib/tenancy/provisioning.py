@@ -95,6 +95,8 @@ def _keys_tagged(tenant_id: str) -> Iterator[str]:
 
 
 def _make_data_keys(record: TenantRecord) -> str:
+    if record.wrapped_data_key is not None:
+        return ""
     # Both are made and recorded in one write: a try that was killed before it leaves nothing behind.
     wrapped = {
         purpose: client("kms").generate_data_key_without_plaintext(
@@ -102,8 +104,7 @@ def _make_data_keys(record: TenantRecord) -> str:
         )["CiphertextBlob"]
         for purpose in (DATA_KEY, INDEX_KEY)
     }
-    if record.wrapped_data_key is None:
-        _record(record, wrapped_data_key=wrapped[DATA_KEY], wrapped_index_key=wrapped[INDEX_KEY])
+    _record(record, wrapped_data_key=wrapped[DATA_KEY], wrapped_index_key=wrapped[INDEX_KEY])
     return ""
 
 
