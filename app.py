@@ -12,11 +12,13 @@ from chalicelib.feed import handlers as feed_handlers
 from chalicelib.feed import routes as feed_routes
 from chalicelib.identity import authorizer, signup_routes
 from chalicelib.identity import routes as identity_routes
-from chalicelib.platform import openapi
+from chalicelib.platform import http, openapi
+from chalicelib.tenancy import gate
 from chalicelib.tenancy import handlers as tenancy_handlers
 from chalicelib.tenancy import routes as tenancy_routes
 
 app = Chalice(app_name="duebridge")
+http.guard(gate.gate)
 
 for module in (
     authorizer,

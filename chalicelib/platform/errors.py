@@ -6,6 +6,7 @@ Nothing in an error may be personal data or a secret: name the field, the rule a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 
@@ -19,6 +20,8 @@ class DuebridgeError(Exception):
     type: ClassVar[str] = "internal"
     status: ClassVar[int] = 500
     title: ClassVar[str] = "Something went wrong"
+    headers: Mapping[str, str] = {}
+    """Headers that the answer carries beside the problem document."""
 
     def __init__(self, detail: str, *, pointer: str | None = None, **extra: Any) -> None:
         super().__init__(detail)
@@ -85,6 +88,16 @@ class TooLarge(DuebridgeError):
     """The request or a part of it is larger than accepted."""
 
     type, status, title = "too-large", 413, "Too large"
+
+
+class TooManyRequests(DuebridgeError):
+    """More was asked for than is allowed in a time; `retry_after` says in how many seconds there is more."""
+
+    type, status, title = "too-many-requests", 429, "Too many requests"
+
+    def __init__(self, detail: str, *, retry_after: int, **extra: Any) -> None:
+        super().__init__(detail, retry_after=retry_after, **extra)
+        self.headers = {"Retry-After": str(retry_after)}
 
 
 class Unavailable(DuebridgeError):

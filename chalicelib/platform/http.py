@@ -12,7 +12,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Literal, TypeVar, cast
 
 from chalice.app import Blueprint, ChaliceAuthorizer, Request, Response
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -46,6 +46,10 @@ IDEMPOTENCY_KEY = {
 IF_MATCH = {"If-Match": "The version that is to be replaced, such as 3; where another is in force, nothing changes"}
 """The headers that `Call.idempotency_key` and `Call.expected_version` read, for the declaration of a route."""
 
+Need = Literal["read", "export", "bill", "secure", "work", "connect"]
+"""What the state of a tenant must allow for a route to answer: looking, taking the data out, paying, taking away access
+(a key, a session, a person), changing data, and bringing in what business systems send."""
+
 B = TypeVar("B")
 
 
@@ -76,23 +80,31 @@ class Caller:
     """Who calls, as the authorizer established it. The tenant comes from here and never from the request.
 
     `networks` are those that the credential may be used from, as CIDR; with none, it may be used from everywhere.
+    `role` is that of a person, None for an API key. `mfa_required` says that a person has fewer scopes than the role
+    gives until a second factor is enrolled.
     """
 
     tenant_id: str
     subject: str
     scopes: frozenset[str]
     networks: tuple[str, ...] = ()
+    role: str | None = None
+    mfa_required: bool = False
 
 
 @dataclass(frozen=True)
 class Call(Generic[B]):
-    """One API call: the validated body, the caller (None on public routes), query and headers, and the raw request."""
+    """One API call: the validated body, the caller (None on public routes), query and headers, and the raw request.
+
+    `source_address` is where API Gateway saw the call come from; behind a CDN that is the CDN's address.
+    """
 
     body: B
     caller: Caller | None
     query: Mapping[str, str]
     headers: Mapping[str, str]
     raw_body: bytes
+    source_address: str = ""
 
     @property
     def tenant_id(self) -> str:
@@ -161,12 +173,24 @@ class Endpoint:
     query: Mapping[str, str] = field(default_factory=dict[str, str])
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     claim: bool = False
+    need: Need = "read"
 
 
 ENDPOINTS: list[Endpoint] = []
 """Every endpoint whose module was imported, in order of declaration."""
 
 Handler = Callable[..., Any]
+
+Gate = Callable[[Endpoint, Caller], Mapping[str, str]]
+"""Asked before each call of a known caller: raises what refuses it, or gives headers that the answer is to carry."""
+
+_gates: list[Gate] = []
+
+
+def guard(gate: Gate) -> None:
+    """Puts a gate before every route that has a scope, in place of an earlier one. The composition root does it: what
+    a gate must know (a tenant's state, its limits) the platform does not."""
+    _gates[:] = [gate]
 
 
 def endpoint(
@@ -183,12 +207,14 @@ def endpoint(
     query: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
     claim: bool = False,
+    need: Need | None = None,
 ) -> Callable[[Handler], Handler]:
     """Declares a route. The function takes a `Call` and the path's parameters by name, and returns a view (or None).
 
     A route with a `scope` stands behind `authorizer` and answers only callers that carry the scope; one without is
     public. `query` and `headers` name the accepted query parameters and headers with a sentence each. `claim` says of a
-    public route that its function asks for the claim token of a sign-up, as a bearer token.
+    public route that its function asks for the claim token of a sign-up, as a bearer token. `need` is what the state of
+    the caller's tenant must allow: by default `read` for GET and `work` for the rest.
     """
     if (scope is None) != (authorizer is None):
         raise TypeError(f"{method} {path}: a scope and an authorizer go together")
@@ -196,14 +222,26 @@ def endpoint(
         raise TypeError(f"{method} {path}: takes either an API key or a claim token")
 
     def declare(handler: Handler) -> Handler:
-        name = handler.__name__
-        ENDPOINTS.append(
-            Endpoint(method, path, name, summary, body, returns, status, scope, query or {}, headers or {}, claim)
+        needs: Need = need or ("read" if method == "GET" else "work")
+        declared = Endpoint(
+            method,
+            path,
+            handler.__name__,
+            summary,
+            body,
+            returns,
+            status,
+            scope,
+            query or {},
+            headers or {},
+            claim,
+            needs,
         )
+        ENDPOINTS.append(declared)
 
         @wraps(handler)
         def answer(**parameters: str) -> Response:
-            return _answer(blueprint.current_request, handler, body, status, scope, parameters)
+            return _answer(blueprint.current_request, handler, declared, parameters)
 
         route = blueprint.route(
             path, methods=[method], authorizer=authorizer, name=f"{handler.__module__}.{handler.__name__}"
@@ -213,41 +251,54 @@ def endpoint(
     return declare
 
 
-def _answer(
-    request: Request,
-    handler: Handler,
-    body: type[BaseModel] | None,
-    status: int,
-    scope: str | None,
-    parameters: Mapping[str, str],
-) -> Response:
+def _answer(request: Request, handler: Handler, declared: Endpoint, parameters: Mapping[str, str]) -> Response:
+    headers: dict[str, str] = {}
     try:
         caller = _caller(request)
-        if scope is not None and caller is None:
-            raise Unauthenticated(_refusal(request))
-        if caller is not None:
-            _check_network(caller, request)
-        if scope is not None and (caller is None or scope not in caller.scopes):
-            raise Forbidden(f"this needs the scope {scope}", scope=scope)
+        if declared.scope is not None:
+            caller = _admitted(request, caller, declared.scope)
+            for gate in _gates:
+                headers |= gate(declared, caller)
         raw = cast("bytes", request.raw_body)
         if len(raw) > MAX_BODY_BYTES:
             raise TooLarge(f"the body has {len(raw)} bytes; at most {MAX_BODY_BYTES} are accepted")
         query = dict(request.query_params or {})
         _check_parameters(parameters, query)
         call = Call(
-            body=None if body is None else _parsed(raw, body),
+            body=None if declared.body is None else _parsed(raw, declared.body),
             caller=caller,
             query=query,
             headers={name.lower(): value for name, value in request.headers.items()},
             raw_body=raw,
+            source_address=_source_address(request),
         )
-        return _present(handler(call, **parameters), status)
+        answer = _present(handler(call, **parameters), declared.status)
     except DuebridgeError as error:
-        return problem(error)
+        answer = problem(error)
     except Exception as error:
         # The last line before the caller: what it was goes to the log, and nothing of it to the answer.
         log_failure("request failed", error, route=handler.__name__)
-        return problem(DuebridgeError("the request failed here, not because of what it said; it is safe to repeat it"))
+        answer = problem(
+            DuebridgeError("the request failed here, not because of what it said; it is safe to repeat it")
+        )
+    answer.headers.update(headers)
+    return answer
+
+
+def _admitted(request: Request, caller: Caller | None, scope: str) -> Caller:
+    """The caller, if the authorizer knows one, from a network that it may come from, with the scope."""
+    if caller is None:
+        raise Unauthenticated(_refusal(request))
+    _check_network(caller, request)
+    if scope in caller.scopes:
+        return caller
+    if caller.mfa_required:
+        raise Forbidden(
+            "your role asks for a second factor: enrol one at POST /v1/me/totp and sign in again",
+            rule="mfa_required",
+            scope=scope,
+        )
+    raise Forbidden(f"this needs the scope {scope}", scope=scope)
 
 
 def _check_parameters(parameters: Mapping[str, str], query: Mapping[str, str]) -> None:
@@ -268,14 +319,19 @@ def _caller(request: Request) -> Caller | None:
         context["subject"],
         frozenset(context["scopes"].split()),
         tuple(context.get("networks", "").split()),
+        context.get("role") or None,
+        context.get("mfa") == "required",
     )
+
+
+def _source_address(request: Request) -> str:
+    return (request.context.get("identity") or {}).get("sourceIp") or ""
 
 
 def _check_network(caller: Caller, request: Request) -> None:
     """Refuses a credential from where it may not be used. Here and not in the authorizer, whose answers are cached for
     a credential wherever it comes from. The networks are not told: who holds a stolen key need not know them."""
-    source = (request.context.get("identity") or {}).get("sourceIp") or ""
-    if caller.networks and not holds(caller.networks, source):
+    if caller.networks and not holds(caller.networks, _source_address(request)):
         raise Forbidden("this credential is not accepted from this address", rule="allowed_networks")
 
 
@@ -318,7 +374,7 @@ def _present(result: Any, status: int) -> Response:
 def problem(error: DuebridgeError) -> Response:
     """An error as the API answers it."""
     headers: dict[str, str | list[str]] = {"Content-Type": "application/problem+json", "Cache-Control": "no-store"}
-    return Response(json.dumps(error.problem()), status_code=error.status, headers=headers)
+    return Response(json.dumps(error.problem()), status_code=error.status, headers=headers | dict(error.headers))
 
 
 def write_cursor(position: Mapping[str, Any] | None) -> str | None:

@@ -9,7 +9,8 @@ from typing import Any, cast
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-from chalicelib.platform.telemetry import log_failure
+from chalicelib.platform.errors import Gone
+from chalicelib.platform.telemetry import log_failure, logger
 
 Message = dict[str, Any]
 
@@ -29,13 +30,19 @@ def work_through(event: Message, context: Any, work: Callable[[Message], object]
         try:
             message = cast("Message", json.loads(record.body))
             work(message)
+        except Gone:
+            # What the message is about was erased meanwhile: no later try could do more.
+            logger.info("message is about what is gone", extra=_named(message))
         except Exception as error:
             # The batch processor keeps failures to itself.
-            named = {name: message[name] for name in _IDS if name in message}
-            log_failure("message failed", error, **named)
+            log_failure("message failed", error, **_named(message))
             raise
 
     # A processor keeps state between records, so each batch gets its own. It would raise where a whole batch failed:
     # the messages come back either way, and what raised here would be counted as a fault of the function.
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
     return process_partial_response(event=event, record_handler=handle, processor=processor, context=context)
+
+
+def _named(message: Message) -> dict[str, object]:
+    return {name: message[name] for name in _IDS if name in message}

@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 
-QUEUES = ("tenant-lifecycle", "sync", "sync-chunks", "deliveries", "billing")
+QUEUES = ("tenant-lifecycle", "sync", "sync-chunks", "deliveries", "billing", "leaving")
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,9 @@ class Settings:
 
     `stripe_api_base` is empty where the real Stripe is used; `loopback_endpoints` lets webhook endpoints be on this
     machine over plain HTTP, which the template allows only for a stack that itself runs on this machine.
+    `stripe_test_clocks` puts each new customer on a Stripe test clock of its own, which Stripe has in test mode only.
+    `issuers` is the JSON list of who may sign people in (see `identity.tokens`); `mail_sender` is the address that mail
+    comes from.
     """
 
     stage: str
@@ -27,6 +30,9 @@ class Settings:
     bucket: str
     tenant_role_arn: str
     user_pool_id: str
+    user_pool_client_id: str
+    issuers: str
+    mail_sender: str
     feed_dispatch_arn: str
     feed_dispatch_dead_arn: str
     stripe_secret_name: str
@@ -34,6 +40,7 @@ class Settings:
     stripe_api_base: str
     public_url: str
     loopback_endpoints: bool
+    stripe_test_clocks: bool
 
     @property
     def prefix(self) -> str:
@@ -71,6 +78,9 @@ def settings() -> Settings:
         bucket=env["DUEBRIDGE_BUCKET"],
         tenant_role_arn=env["DUEBRIDGE_TENANT_ROLE_ARN"],
         user_pool_id=env.get("DUEBRIDGE_USER_POOL_ID", ""),
+        user_pool_client_id=env.get("DUEBRIDGE_USER_POOL_CLIENT_ID", ""),
+        issuers=env.get("DUEBRIDGE_ISSUERS", "[]"),
+        mail_sender=env.get("DUEBRIDGE_MAIL_SENDER", ""),
         feed_dispatch_arn=env.get("DUEBRIDGE_FEED_DISPATCH_ARN", ""),
         feed_dispatch_dead_arn=env.get("DUEBRIDGE_FEED_DISPATCH_DEAD_ARN", ""),
         stripe_secret_name=env["DUEBRIDGE_STRIPE_SECRET"],
@@ -78,4 +88,5 @@ def settings() -> Settings:
         stripe_api_base=env.get("DUEBRIDGE_STRIPE_API_BASE", ""),
         public_url=env["DUEBRIDGE_PUBLIC_URL"],
         loopback_endpoints=env.get("DUEBRIDGE_LOOPBACK_ENDPOINTS") == "true",
+        stripe_test_clocks=env.get("DUEBRIDGE_STRIPE_TEST_CLOCKS") == "true",
     )

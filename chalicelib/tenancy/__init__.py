@@ -1,17 +1,50 @@
-"""Tenants: the registry of who they are, what is provisioned for them, and the narrowed credentials to work for one."""
+"""Tenants: the registry of who they are, what is provisioned for them, how they move through their states, and the
+narrowed credentials to work for one."""
 
+from chalicelib.tenancy.access import Access, NotInThisState, access, forget_access, may, require
 from chalicelib.tenancy.credentials import open_tenant
+from chalicelib.tenancy.lifecycle import (
+    SecondSubscription,
+    Standing,
+    close,
+    follow_moves,
+    is_due_for_erasure,
+    settle,
+    step_by_time,
+)
 from chalicelib.tenancy.provisioning import begin_provisioning, steps
-from chalicelib.tenancy.registry import ACTIVE, PENDING, TRIALING, TenantRecord, find_tenant, records
+from chalicelib.tenancy.registry import ACTIVE, PENDING, TRIALING, TenantRecord, find_tenant, records, terms_of
+from chalicelib.tenancy.states import Cause, State, allows
+from chalicelib.tenancy.terms import Delays, Entitlements, Terms
 
 __all__ = [
     "ACTIVE",
     "PENDING",
     "TRIALING",
+    "Access",
+    "Cause",
+    "Delays",
+    "Entitlements",
+    "NotInThisState",
+    "SecondSubscription",
+    "Standing",
+    "State",
     "TenantRecord",
+    "Terms",
+    "access",
+    "allows",
     "begin_provisioning",
+    "close",
     "find_tenant",
+    "follow_moves",
+    "forget_access",
+    "is_due_for_erasure",
+    "may",
     "open_tenant",
     "records",
+    "require",
+    "settle",
+    "step_by_time",
     "steps",
+    "terms_of",
 ]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pynamodb.attributes import BinaryAttribute, BooleanAttribute, JSONAttribute, UnicodeAttribute, UTCDateTimeAttribute
 
-from chalicelib.platform.attributes import IntegerAttribute
+from chalicelib.platform.attributes import IntegerAttribute, StringsAttribute
 from chalicelib.platform.errors import NotFound
 from chalicelib.platform.store import SharedModel, shared
+from chalicelib.tenancy.states import State
+from chalicelib.tenancy.terms import Terms
 
-PENDING, TRIALING, ACTIVE = "pending", "trialing", "active"
+PENDING, TRIALING, ACTIVE = State.PENDING, State.TRIALING, State.ACTIVE
 
 
 class TenantRecord(SharedModel):
@@ -16,6 +18,12 @@ class TenantRecord(SharedModel):
 
     `owner_email` is the institution's own administrator, never a borrower. `provisioned` maps a step's name to what it
     made (an ARN, a name) or to an empty text; a step in `intended` was begun but has not been recorded as done.
+    `erasure` does the same for the steps of erasing it.
+
+    What Stripe says of the subscription is kept as it was last fetched: `subscription_status` in Stripe's word,
+    `seats` as bought in total, `features` by Stripe's lookup keys, `terms` as they were agreed to. Moments that decide
+    about money and states are in billing time (`billing.clock`). `announcements` are moves that people and receivers
+    are still to be told of; `moves` counts them all. `forget_after` (epoch seconds) ends a sign-up that nobody paid.
     """
 
     class Meta:
@@ -40,6 +48,28 @@ class TenantRecord(SharedModel):
     intended = UnicodeAttribute(null=True)
     ready = BooleanAttribute(default=False)
     created_at = UTCDateTimeAttribute()
+    forget_after = IntegerAttribute(null=True)
+    verification = JSONAttribute(null=True)
+    email_verified_at = UTCDateTimeAttribute(null=True)
+    state_since = UTCDateTimeAttribute(null=True)
+    owing_since = UTCDateTimeAttribute(null=True)
+    test_clock_id = UnicodeAttribute(null=True)
+    interval = UnicodeAttribute(null=True)
+    seats = IntegerAttribute(null=True)
+    subscription_status = UnicodeAttribute(null=True)
+    period_end = UTCDateTimeAttribute(null=True)
+    cancel_at = UTCDateTimeAttribute(null=True)
+    features = StringsAttribute(default=list)
+    terms = JSONAttribute(null=True)
+    announcements = JSONAttribute(default=list)
+    moves = IntegerAttribute(default=0)
+    legal_hold = JSONAttribute(null=True)
+    closing_at = UTCDateTimeAttribute(null=True)
+    erase_after = UTCDateTimeAttribute(null=True)
+    certificate_hash = UnicodeAttribute(null=True)
+    customer_deleted_at = UTCDateTimeAttribute(null=True)
+    erasure = JSONAttribute(default=dict)
+    erased_at = UTCDateTimeAttribute(null=True)
     version = IntegerAttribute(default=1)
 
 
@@ -54,3 +84,9 @@ def find_tenant(tenant_id: str) -> TenantRecord:
     if record is None:
         raise NotFound("no such tenant")
     return record
+
+
+def terms_of(record: TenantRecord) -> Terms:
+    """What the tenant subscribed to. Only a tenant that has a subscription has terms."""
+    assert record.terms is not None, f"{record.pk} has no terms in state {record.state}"
+    return Terms.model_validate(record.terms)
