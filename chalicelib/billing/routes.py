@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chalice.app import Blueprint
 
-from chalicelib.billing.plans import Plan, plans
+from chalicelib.billing.plans import Currency, Interval, OveragePrice, Plan, Price, plans
 from chalicelib.billing.receive import receive, verified
 from chalicelib.billing.stripe_client import webhook_secret
 from chalicelib.platform.clock import utc_now
@@ -14,11 +14,22 @@ blueprint = Blueprint(__name__)
 
 
 class PriceView(View):
-    """What a plan costs per interval; `amount` is in the currency's minor units."""
+    """What a plan or a seat costs per interval; `amount` is in the currency's minor units."""
 
-    currency: str
-    interval: str
+    currency: Currency
+    interval: Interval
     amount: int
+
+
+class OveragePriceView(View):
+    """What an open case beyond the included ones costs per hour, billed with the plan at the interval's end.
+
+    `amount` is in the currency's minor units, as a decimal with up to 12 places.
+    """
+
+    currency: Currency
+    interval: Interval
+    amount: str
 
 
 class PlanNameView(View):
@@ -28,8 +39,25 @@ class PlanNameView(View):
     zh: str
 
 
+class EntitlementsView(View):
+    """What a tenant on a plan may have and do beside its seats and cases.
+
+    `requests_per_minute` are the tenant's API calls together, `requests_per_minute_per_key` those of one credential.
+    """
+
+    connectors: int
+    endpoints: int
+    events_kept_days: int
+    requests_per_minute: int
+    requests_per_minute_per_key: int
+    insight: bool
+    parallel_run: bool
+    passkeys_required: bool
+
+
 class PlanView(View):
-    """A plan on sale: who may sign in (`seats`), open cases included, days of trial, and its prices."""
+    """A plan on sale: who may sign in (`seats`) and open cases that its price includes, days of trial, what it costs,
+    what each further seat and case costs, and what it entitles to."""
 
     key: str
     name: PlanNameView
@@ -37,6 +65,9 @@ class PlanView(View):
     seats: int
     active_cases: int
     prices: list[PriceView]
+    seat_prices: list[PriceView]
+    overage_prices: list[OveragePriceView]
+    entitlements: EntitlementsView
 
 
 class Received(View):
@@ -60,11 +91,23 @@ def stripe_webhook(call: Call[None]) -> Received:
 
 
 def _plan_view(plan: Plan) -> PlanView:
+    entitled = plan.entitlements
     return PlanView(
         key=plan.key,
         name=PlanNameView(en=plan.name.en, zh=plan.name.zh),
         trial_days=plan.trial_days,
-        seats=plan.seats,
-        active_cases=plan.active_cases,
-        prices=[PriceView(currency=p.currency, interval=p.interval, amount=p.amount) for p in plan.prices],
+        seats=entitled.seats,
+        active_cases=entitled.active_cases,
+        prices=[_price_view(price) for price in plan.prices],
+        seat_prices=[_price_view(price) for price in plan.seat_prices],
+        overage_prices=[_overage_price_view(price) for price in plan.overage_prices],
+        entitlements=EntitlementsView(**entitled.model_dump(exclude={"seats", "active_cases"})),
     )
+
+
+def _price_view(price: Price) -> PriceView:
+    return PriceView(currency=price.currency, interval=price.interval, amount=price.amount)
+
+
+def _overage_price_view(price: OveragePrice) -> OveragePriceView:
+    return OveragePriceView(currency=price.currency, interval=price.interval, amount=f"{price.amount:f}")
