@@ -105,24 +105,27 @@ class Plan:
         """The features that the plan grants, in the order of `FEATURES`."""
         return tuple(feature for feature in FEATURES if getattr(self.entitlements, feature))
 
-    def price(self, currency: str, interval: Interval = "month") -> Price:
-        """What the plan costs. Raises Invalid naming the currencies that it is sold in."""
+    def price(self, currency: str, interval: str = "month") -> Price:
+        """What the plan costs. Raises Invalid naming the currencies or intervals that it is sold in."""
         return self._sold(self.prices, currency, interval)
 
-    def seat_price(self, currency: str, interval: Interval = "month") -> Price:
+    def seat_price(self, currency: str, interval: str = "month") -> Price:
         """What each seat beyond the included ones costs. Raises Invalid as `price` does."""
         return self._sold(self.seat_prices, currency, interval)
 
-    def overage_price(self, currency: str, interval: Interval = "month") -> OveragePrice:
+    def overage_price(self, currency: str, interval: str = "month") -> OveragePrice:
         """What an hour of each case beyond the included ones costs. Raises Invalid as `price` does."""
         return self._sold(self.overage_prices, currency, interval)
 
-    def _sold(self, offers: tuple[_Offer, ...], currency: str, interval: Interval) -> _Offer:
+    def _sold(self, offers: tuple[_Offer, ...], currency: str, interval: str) -> _Offer:
         for offer in offers:
             if (offer.currency, offer.interval) == (currency, interval):
                 return offer
-        accepted = ", ".join(offer.currency for offer in offers if offer.interval == interval)
-        raise Invalid(f"the plan {self.key} is not sold in that currency; {accepted} are accepted", pointer="/currency")
+        if interval not in INTERVALS:
+            raise Invalid(f"no such interval; {', '.join(INTERVALS)} are accepted", pointer="/interval")
+        raise Invalid(
+            f"the plan is not sold in that currency; {', '.join(CURRENCIES)} are accepted", pointer="/currency"
+        )
 
 
 def product_of(plan_key: str, kind: Kind) -> str:

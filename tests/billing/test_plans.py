@@ -94,11 +94,14 @@ def test_an_unknown_plan_is_refused_with_the_plans_there_are():
     assert refused.value.pointer == "/plan"
 
 
-def test_a_currency_without_a_price_is_refused_with_those_that_have_one():
+def test_a_currency_or_interval_without_a_price_is_refused_with_those_that_have_one():
     for price in (find_plan("starter").price, find_plan("starter").seat_price, find_plan("starter").overage_price):
         with pytest.raises(Invalid, match="CNY, USD, GBP, EUR are accepted") as refused:
             price("TWD")
         assert refused.value.pointer == "/currency"
+        with pytest.raises(Invalid, match="month, year are accepted") as refused:
+            price("USD", "week")
+        assert refused.value.pointer == "/interval"
 
 
 Edit = tuple[str, str]
