@@ -1,46 +1,30 @@
 """API keys: `db_<key id>_<secret>`, shown once, kept only as a keyed hash.
 
-The key id finds the item; the secret proves it. The hash is keyed with a pepper from Secrets Manager, so that a copy
-of the table alone is of no use for guessing. A second item lists the key among its tenant's.
+The key id finds the item; the secret proves it. A second item lists the key among its tenant's.
 """
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 import secrets
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Literal, get_args
 
 from pynamodb.attributes import UnicodeAttribute, UnicodeSetAttribute, UTCDateTimeAttribute
 from pynamodb.exceptions import PynamoDBException
 
+from chalicelib.identity.keyed import keyed_hash
+from chalicelib.identity.permissions import KEY_SCOPES
 from chalicelib.platform.attributes import StringsAttribute
-from chalicelib.platform.aws import secret
 from chalicelib.platform.commit import Group, Put, Write, commit_one
 from chalicelib.platform.errors import Unauthenticated
 from chalicelib.platform.ids import new_id
-from chalicelib.platform.settings import settings
 from chalicelib.platform.store import SharedModel, shared
 from chalicelib.platform.telemetry import log_failure
 
-Scope = Literal[
-    "billing:write",
-    "cases:read",
-    "cases:write",
-    "connectors:read",
-    "connectors:write",
-    "feed:read",
-    "feed:write",
-    "keys:read",
-    "keys:write",
-    "rules:read",
-    "rules:write",
-    "tenant:read",
-]
-SCOPES: frozenset[str] = frozenset(get_args(Scope))
+SCOPES = KEY_SCOPES
+"""What a key may carry: every scope but `self`, which is for people."""
 
 KEY = "api-key"
 """The `sk` of every key, and what stands before the key's id in the `sk` of a listing."""
@@ -88,10 +72,10 @@ def mint(
 ) -> tuple[str, ApiKey]:
     """Makes up a key and returns its text, which exists nowhere else, with what is to be stored of it by `puts`.
 
-    Raises ValueError for a scope that does not exist.
+    Raises ValueError for a scope that does not exist, and for `self`, which no key may carry.
     """
     if unknown := set(scopes) - SCOPES:
-        raise ValueError(f"unknown scopes {sorted(unknown)}; there are {sorted(SCOPES)}")
+        raise ValueError(f"a key cannot carry {sorted(unknown)}; there are {sorted(SCOPES)}")
     key_id, text = new_id("key", at=now), secrets.token_urlsafe(32)
     key = shared().bind(ApiKey)(
         key_id,
@@ -99,7 +83,7 @@ def mint(
         tenant_id=tenant_id,
         name=name,
         scopes=set(scopes),
-        secret_hash=_hash(text),
+        secret_hash=keyed_hash(text),
         created_at=now,
         expires_at=expires_at,
         allowed_networks=list(allowed_networks),
@@ -136,7 +120,7 @@ def verify(text: str, *, now: datetime) -> ApiKey:
     malformed, unknown or wrong, and its own for one that is revoked or has expired."""
     match = _FORM.match(text)
     key = shared().bind(ApiKey).find(match[1], KEY) if match else None
-    presented = _hash(match[2] if match else "")
+    presented = keyed_hash(match[2] if match else "")
     if not hmac.compare_digest(presented, key.secret_hash if key else "") or key is None:
         raise Unauthenticated("the API key is not valid")
     if key.revoked_at is not None and key.revoked_at <= now:
@@ -159,8 +143,3 @@ def note_use(key: ApiKey, *, now: datetime) -> None:
         key.update_if(stale, [model.last_used_at.set(now)])
     except PynamoDBException as error:
         log_failure("use of a key not noted", error, key_id=key.pk)
-
-
-def _hash(text: str) -> str:
-    pepper = secret(settings().api_key_secret_name)["pepper"].encode()
-    return hmac.new(pepper, text.encode(), hashlib.sha256).hexdigest()

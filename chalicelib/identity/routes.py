@@ -9,8 +9,9 @@ from chalice.app import Blueprint
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, field_validator, model_validator
 
 from chalicelib.identity import key_ring
-from chalicelib.identity.api_keys import ApiKey, Scope
+from chalicelib.identity.api_keys import ApiKey
 from chalicelib.identity.authorizer import authorize
+from chalicelib.identity.permissions import KeyScope
 from chalicelib.platform.clock import utc_now
 from chalicelib.platform.http import PAGING, Call, Page, Strict, View, endpoint, write_cursor
 from chalicelib.platform.networks import network
@@ -28,7 +29,7 @@ class NewApiKey(Strict):
     works (without it, until it is revoked), and the networks that it may be used from (with none, everywhere)."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=100)]
-    scopes: Annotated[list[Scope], Field(min_length=1, max_length=50)]
+    scopes: Annotated[list[KeyScope], Field(min_length=1, max_length=50)]
     expires_at: AwareDatetime | None = None
     allowed_networks: Annotated[list[Network], Field(max_length=MAX_NETWORKS)] = Field(default_factory=list[str])
 

@@ -46,6 +46,16 @@ class Update:
 
 
 @dataclass(frozen=True)
+class Delete:
+    """Delete the item with that key, if `condition` holds; without one, deleting what is not there is no error."""
+
+    model: type[StoredModel]
+    pk: str
+    sk: str
+    condition: Condition | None = None
+
+
+@dataclass(frozen=True)
 class Check:
     """Change nothing, but let the group commit only if `condition` holds of the item with that key."""
 
@@ -55,7 +65,7 @@ class Check:
     condition: Condition
 
 
-Write = Put | Update | Check
+Write = Put | Update | Delete | Check
 
 
 @dataclass
@@ -130,6 +140,8 @@ def _add(transaction: TransactWrite, write: Write) -> None:
             transaction.save(item, **options)
         case Update(model, pk, sk, actions):
             transaction.update(model(pk, sk), actions=list(actions), **options)
+        case Delete(model, pk, sk):
+            transaction.delete(model(pk, sk), **options)
         case Check(model, pk, sk):
             transaction.condition_check(model, pk, sk, **options)
 

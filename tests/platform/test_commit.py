@@ -6,7 +6,7 @@ import pytest
 from pynamodb.exceptions import TransactWriteError
 
 from chalicelib.platform.attributes import IntegerAttribute
-from chalicelib.platform.commit import Check, Group, Put, Update, commit, commit_one
+from chalicelib.platform.commit import Check, Delete, Group, Put, Update, commit, commit_one
 from chalicelib.platform.requests import counted
 from chalicelib.platform.store import TenantModel
 
@@ -67,6 +67,19 @@ def test_a_check_that_does_not_hold_refuses_its_group(tenant) -> None:
     group = Group("g", [Check(item, "absent", "c", item.pk.exists()), Put(item("made", "i"))])
     assert commit_one(tenant.store, group) is False
     assert list(item.query("made")) == []
+
+
+def test_a_deletion_takes_part_in_its_group(tenant) -> None:
+    item = tenant.bind(Item)
+    item("g", "i", number=7).save()
+    replaced = Put(item("g", "j"), item.pk.does_not_exist())
+
+    assert commit_one(tenant.store, Group("g", [Delete(item, "g", "i", item.number == 8), replaced])) is False
+    assert [entry.sk for entry in item.query("g")] == ["i"]
+
+    assert commit_one(tenant.store, Group("g", [Delete(item, "g", "i", item.number == 7), replaced]))
+    assert [entry.sk for entry in item.query("g")] == ["j"]
+    assert commit_one(tenant.store, Group("g", [Delete(item, "g", "absent")]))
 
 
 def test_groups_of_several_writers_on_one_counter_all_commit(tenant) -> None:
