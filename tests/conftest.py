@@ -19,6 +19,7 @@ STAGE = "unit"
 PREFIX = f"duebridge-{STAGE}"
 BUCKET = f"{PREFIX}-data-{ministack.ACCOUNT}"
 TENANT_ROLE = f"{PREFIX}-tenant-data"
+SENDER = "duebridge@unit-tests.example"
 
 
 @pytest.fixture
@@ -58,6 +59,7 @@ def aws(ministack_port: int) -> Iterator[None]:
         "DUEBRIDGE_API_KEY_SECRET": f"{PREFIX}/api-keys",
         "DUEBRIDGE_PUBLIC_URL": "http://localhost:8000",
         "DUEBRIDGE_LOOPBACK_ENDPOINTS": "true",
+        "DUEBRIDGE_MAIL_SENDER": SENDER,
         "POWERTOOLS_LOG_LEVEL": "WARNING",
     }
     before = {name: os.environ.get(name) for name in variables}
@@ -78,8 +80,10 @@ def aws(ministack_port: int) -> Iterator[None]:
 
 
 def _make_shared_resources() -> None:
+    from chalicelib.platform.settings import QUEUES
+
     dynamodb = boto3.client("dynamodb")
-    for kind in ("tenants", "credentials", "billing-events"):
+    for kind in ("tenants", "credentials", "billing-events", "limits"):
         dynamodb.create_table(
             TableName=f"{PREFIX}-{kind}",
             AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in ("pk", "sk")],
@@ -87,8 +91,9 @@ def _make_shared_resources() -> None:
             BillingMode="PAY_PER_REQUEST",
         )
     boto3.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": ministack.REGION})
-    for queue in ("tenant-lifecycle", "sync", "sync-chunks", "deliveries", "billing", "feed-dispatch-dead"):
+    for queue in (*QUEUES, "feed-dispatch-dead"):
         boto3.client("sqs").create_queue(QueueName=f"{PREFIX}-{queue}")
+    boto3.client("sesv2").create_email_identity(EmailIdentity=SENDER)
     secrets = boto3.client("secretsmanager")
     stripe = {"api_key": "sk_test_local", "webhook_secret": "whsec_local_unit_tests"}
     secrets.create_secret(Name=f"{PREFIX}/stripe", SecretString=json.dumps(stripe))
@@ -128,6 +133,7 @@ def _tenant_role_policy() -> dict:
 
 def provisioned(name: str):
     """A tenant made by the product's own provisioning."""
+    from chalicelib.billing import find_plan
     from chalicelib.platform.ids import new_id
     from chalicelib.tenancy import ACTIVE, open_tenant, records
     from chalicelib.tenancy.provisioning import provision
@@ -144,6 +150,8 @@ def provisioned(name: str):
         owner_email=f"owner@{tenant_id.lower().replace('_', '-')}.example",
         plan="starter",
         state=ACTIVE,
+        interval="month",
+        terms=find_plan("starter").terms.model_dump(mode="json"),
         created_at=datetime(2005, 4, 1, tzinfo=UTC),
     ).save()
     provision(tenant_id)

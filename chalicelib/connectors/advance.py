@@ -18,6 +18,7 @@ from chalicelib.platform.commit import Check, Group, Update, commit_one
 from chalicelib.platform.errors import Unavailable
 from chalicelib.platform.telemetry import logger
 from chalicelib.platform.tenant import Tenant
+from chalicelib.tenancy import may
 
 AWS_FAULTS = (BotoCoreError, ClientError, PynamoDBException, aws.Unsent, Unavailable, ConnectionError, TimeoutError)
 """What goes wrong between a worker and AWS."""
@@ -59,6 +60,10 @@ def _is_a_fault_of_aws(error: Exception) -> bool:
 
 
 def _begin(tenant: Tenant, connector: Connector, now: datetime) -> Run | None:
+    if not may(tenant.id, "connect"):
+        # The files wait. A run that is under way ends, so that nothing is left half applied.
+        logger.info("connector is paused", extra={"tenant_id": tenant.id, "connector_id": connector.sk})
+        return None
     files = drop.waiting(tenant, connector.sk, mapping_of(connector))
     return runs.claim(tenant, connector, files[0], now=now) if files else None
 

@@ -11,12 +11,18 @@ from chalicelib.platform.errors import Conflict, NotFound
 from chalicelib.platform.ids import new_id
 from chalicelib.platform.tenant import Tenant
 
+MAX_CONNECTORS = 100
 
-def create_connector(tenant: Tenant, name: str, preset: str, *, now: datetime, key: str | None = None) -> Connector:
+
+def create_connector(
+    tenant: Tenant, name: str, preset: str, *, now: datetime, key: str | None = None, at_most: int = MAX_CONNECTORS
+) -> Connector:
     """A connector with its own copy of a preset's mapping. With the same `key` (the caller's idempotency key) the same
     connector is answered, however often it is asked for.
 
-    Raises UnknownPreset, which lists those there are, and Conflict where the key was used for another connector.
+    Raises UnknownPreset, which lists those there are, and Conflict where the key was used for another connector or the
+    tenant has `at_most` already, which is what its plan gives. Two that are made at the same moment may both be the
+    last one: a connector more costs nobody anything.
     """
     mapping = load_preset(preset)
     model = tenant.bind(Connector)
@@ -29,6 +35,9 @@ def create_connector(tenant: Tenant, name: str, preset: str, *, now: datetime, k
         mapping_version=mapping.version,
         created_at=now,
     )
+    there = {each.sk for each in all_connectors(tenant)}
+    if len(there) >= at_most and connector.sk not in there:
+        raise Conflict(f"there are {len(there)} connectors, and the plan gives {at_most}", limit=at_most)
     if connector.put_new():
         return connector
     made = find_connector(tenant, connector.sk)

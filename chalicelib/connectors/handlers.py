@@ -9,10 +9,10 @@ from chalice.app import Blueprint
 from chalicelib.connectors.advance import advance
 from chalicelib.connectors.apply import apply_chunk
 from chalicelib.connectors.push import apply_push
-from chalicelib.connectors.watch import wake_all
+from chalicelib.connectors.watch import wake_all, wake_tenant
 from chalicelib.platform.clock import utc_now
 from chalicelib.platform.queues import work_through
-from chalicelib.tenancy import open_tenant
+from chalicelib.tenancy import forget_access, open_tenant
 
 blueprint = Blueprint(__name__)
 
@@ -32,7 +32,13 @@ def sync_apply(event: dict[str, Any], context: Any) -> Any:
 
 
 def _plan(message: dict[str, Any]) -> None:
-    advance(open_tenant(message["tenant_id"]), message["connector_id"], now=utc_now())
+    tenant = open_tenant(message["tenant_id"])
+    if message.get("action") == "wake":
+        # The tenant may connect again: whatever waited is looked at now and not with the next minute.
+        forget_access(tenant.id)
+        wake_tenant(tenant, now=utc_now())
+    else:
+        advance(tenant, message["connector_id"], now=utc_now())
 
 
 def _apply(message: dict[str, Any]) -> None:

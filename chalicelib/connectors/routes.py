@@ -27,7 +27,7 @@ from chalicelib.connectors.views import (
 from chalicelib.identity import authorize
 from chalicelib.platform.clock import utc_now
 from chalicelib.platform.http import IDEMPOTENCY_KEY, PAGING, Call, Page, endpoint, write_cursor
-from chalicelib.tenancy import open_tenant
+from chalicelib.tenancy import open_tenant, require
 
 blueprint = Blueprint(__name__)
 
@@ -49,7 +49,12 @@ READ, WRITE = "connectors:read", "connectors:write"
 def create_connector(call: Call[NewConnector]) -> ConnectorDetail:
     tenant = open_tenant(call.tenant_id)
     made = connectors.create_connector(
-        tenant, call.body.name, call.body.preset, now=utc_now(), key=call.idempotency_key
+        tenant,
+        call.body.name,
+        call.body.preset,
+        now=utc_now(),
+        key=call.idempotency_key,
+        at_most=require(call.tenant_id, "work").entitlements.connectors,
     )
     return connector_detail(made)
 
@@ -108,6 +113,7 @@ def create_upload(call: Call[NewUpload], connector_id: str) -> UploadView:
     status=202,
     scope=WRITE,
     authorizer=authorize,
+    need="connect",
 )
 def request_run(call: Call[None], connector_id: str) -> RunRequested:
     connector = runs.request_run(open_tenant(call.tenant_id), connector_id)
@@ -182,6 +188,7 @@ def list_quarantine(call: Call[None], connector_id: str) -> Page[RejectedView]:
     status=202,
     scope=WRITE,
     authorizer=authorize,
+    need="connect",
     headers=IDEMPOTENCY_KEY,
 )
 def push_rows(call: Call[Push], connector_id: str) -> ReceiptView:

@@ -10,17 +10,19 @@ from chalicelib.connectors.model import Connector
 from chalicelib.connectors.runs import wake
 from chalicelib.platform.telemetry import logger
 from chalicelib.platform.tenant import Tenant
-from chalicelib.tenancy import open_tenant, records
+from chalicelib.tenancy import State, allows, open_tenant, records
 
 
 def wake_all(*, now: datetime) -> int:
-    """Looks at every tenant that is ready and wakes a worker for each connector with something to do.
+    """Looks at every tenant that is ready, and not paused, and wakes a worker for each connector with something to do.
 
     Returns how many were woken. Costs a scan of the registry, and for each tenant one query and for each idle
     connector one listing of at most one object. A tenant that cannot be looked at does not keep the others waiting.
     """
     model, woken = records(), 0
-    for record in model.scan(model.ready == True, attributes_to_get=["pk", "sk"]):  # noqa: E712 - a condition
+    for record in model.scan(model.ready == True, attributes_to_get=["pk", "sk", "state"]):  # noqa: E712 - a condition
+        if not allows(State(record.state), "connect"):
+            continue
         try:
             woken += wake_tenant(open_tenant(record.pk), now=now)
         except Exception as error:

@@ -28,7 +28,7 @@ from chalicelib.platform.settings import settings
 from chalicelib.platform.telemetry import logger
 from chalicelib.platform.tenant import Tenant
 
-MAX_ENDPOINTS = 20
+MAX_ENDPOINTS = 100
 """Endpoints that one tenant may have: each multiplies what an event costs."""
 
 ROTATION = timedelta(hours=24)
@@ -58,6 +58,7 @@ def create_endpoint(
     event_types: Sequence[str] = ("*",),
     now: datetime,
     key: str | None = None,
+    at_most: int = MAX_ENDPOINTS,
 ) -> tuple[Endpoint, str | None]:
     """A new endpoint and its signing secret, which is shown this once and kept sealed.
 
@@ -66,8 +67,8 @@ def create_endpoint(
 
     Every event that commits after this returns reaches the endpoint if one of `event_types` matches it. Raises
     ForbiddenAddress (naming the rule) for a URL that webhooks are not sent to, Invalid for a host that cannot be
-    looked up or a pattern that matches no event type, and Conflict when the tenant has `MAX_ENDPOINTS` already or the
-    key was used for another wish.
+    looked up or a pattern that matches no event type, and Conflict when the tenant has `at_most` already (what its
+    plan gives; never more than `MAX_ENDPOINTS`) or the key was used for another wish.
     """
     endpoint_id = new_id("ep", at=now) if key is None else tenant.vault.derived_id("ep", key)
     digest = None if key is None else _wish_digest(tenant, url, description, event_types)
@@ -88,11 +89,12 @@ def create_endpoint(
         created_at=now,
         updated_at=now,
     )
+    limit = min(at_most, MAX_ENDPOINTS)
     for _ in range(_CREATE_TRIES):
         known = register.find(REGISTER_PK, REGISTER_SK)
         seen = 0 if known is None else known.version
-        if len(list_endpoints(tenant)) >= MAX_ENDPOINTS:
-            raise Conflict(f"there are {MAX_ENDPOINTS} endpoints, which is as many as one tenant may have")
+        if len(list_endpoints(tenant)) >= limit:
+            raise Conflict(f"there are {limit} endpoints, which is as many as this tenant may have", limit=limit)
         unchanged = register.version.does_not_exist() if seen == 0 else register.version == seen
         counted = Update(register, REGISTER_PK, REGISTER_SK, [register.version.set(seen + 1)], unchanged)
         if commit_one(tenant.store, Group(endpoint_id, [Put(endpoint, model.pk.does_not_exist()), counted])):

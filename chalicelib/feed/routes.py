@@ -36,7 +36,7 @@ from chalicelib.platform.http import (
     write_cursor,
 )
 from chalicelib.platform.ids import is_id
-from chalicelib.tenancy import open_tenant
+from chalicelib.tenancy import open_tenant, require
 
 blueprint = Blueprint(__name__)
 
@@ -84,6 +84,7 @@ def create_webhook_endpoint(call: Call[NewEndpoint]) -> EndpointView:
         event_types=wish.event_types,
         now=utc_now(),
         key=call.idempotency_key,
+        at_most=require(call.tenant_id, "work").entitlements.endpoints,
     )
     return endpoint_view(made, secret)
 

@@ -25,6 +25,7 @@ from chalicelib.platform.errors import (
     NotFound,
     TooLarge,
     Unauthenticated,
+    Unavailable,
 )
 from chalicelib.platform.networks import holds
 from chalicelib.platform.telemetry import log_failure
@@ -288,7 +289,7 @@ def _answer(request: Request, handler: Handler, declared: Endpoint, parameters: 
 def _admitted(request: Request, caller: Caller | None, scope: str) -> Caller:
     """The caller, if the authorizer knows one, from a network that it may come from, with the scope."""
     if caller is None:
-        raise Unauthenticated(_refusal(request))
+        raise _refusal(request)
     _check_network(caller, request)
     if scope in caller.scopes:
         return caller
@@ -335,10 +336,11 @@ def _check_network(caller: Caller, request: Request) -> None:
         raise Forbidden("this credential is not accepted from this address", rule="allowed_networks")
 
 
-def _refusal(request: Request) -> str:
-    """Why the authorizer accepted no caller, in its own words."""
+def _refusal(request: Request) -> DuebridgeError:
+    """Why the authorizer accepted no caller, in its own words; it may have been unable to find out."""
     context = request.context.get("authorizer") or {}
-    return context.get("refusal", "the request carries no credential")
+    reason = context.get("refusal", "the request carries no credential")
+    return Unavailable(reason) if context.get("unavailable") == "true" else Unauthenticated(reason)
 
 
 def _parsed(raw: bytes, model: type[BaseModel]) -> BaseModel:

@@ -10,7 +10,7 @@ from chalicelib.platform.errors import Forbidden, NotFound
 from chalicelib.platform.http import Need
 from chalicelib.tenancy.registry import find_tenant, terms_of
 from chalicelib.tenancy.states import State, allows
-from chalicelib.tenancy.terms import Terms
+from chalicelib.tenancy.terms import Entitlements, Terms
 
 KEPT_SECONDS = 5.0
 """How long a container believes what it read: a payment opens what was closed within this time."""
@@ -39,6 +39,12 @@ class Access:
 
     state: State
     terms: Terms | None
+
+    @property
+    def entitlements(self) -> Entitlements:
+        """What the tenant may use. Only for a tenant that has subscribed, which every caller's has."""
+        assert self.terms is not None, f"a tenant that is {self.state} has no entitlements"
+        return self.terms.entitlements
 
 
 _kept: OrderedDict[str, tuple[float, Access]] = OrderedDict()

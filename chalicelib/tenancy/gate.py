@@ -52,9 +52,7 @@ def gate(endpoint: Endpoint, caller: Caller) -> Mapping[str, str]:
     whatever the rate: those calls are counted, and never refused for it.
     """
     found = require(caller.tenant_id, endpoint.need)
-    if found.terms is None:
-        return {}
-    may = found.terms.entitlements
+    may = found.entitlements
     now = utc_now()
     of_key = spend(f"rate#{_opaque(caller.subject)}", may.requests_per_minute_per_key, now)
     of_tenant = spend(f"rate#{caller.tenant_id}", may.requests_per_minute, now)

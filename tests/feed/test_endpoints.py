@@ -119,21 +119,21 @@ def test_a_deleted_endpoint_is_gone_and_no_late_report_brings_it_back(tenant, no
             verb(tenant, made.sk)
 
 
-def test_a_tenant_has_at_most_twenty_endpoints_even_when_two_are_created_at_once(tenant, now, monkeypatch):
-    for _ in range(endpoints.MAX_ENDPOINTS - 1):
-        endpoints.create_endpoint(tenant, URL, now=now)
+def test_a_tenant_has_no_more_endpoints_than_its_plan_gives_even_when_two_are_created_at_once(tenant, now, monkeypatch):
+    for _ in range(2):
+        endpoints.create_endpoint(tenant, URL, now=now, at_most=3)
     listed = endpoints.list_endpoints
 
     def overtaken(tenant):
         found = listed(tenant)
         monkeypatch.setattr(endpoints, "list_endpoints", listed)
-        endpoints.create_endpoint(tenant, URL, now=now)
+        endpoints.create_endpoint(tenant, URL, now=now, at_most=3)
         return found
 
     monkeypatch.setattr(endpoints, "list_endpoints", overtaken)
-    with pytest.raises(Conflict, match="20"):
-        endpoints.create_endpoint(tenant, URL, now=now)
-    assert len(listed(tenant)) == endpoints.MAX_ENDPOINTS
+    with pytest.raises(Conflict, match="3"):
+        endpoints.create_endpoint(tenant, URL, now=now, at_most=3)
+    assert len(listed(tenant)) == 3
 
 
 def test_the_same_wish_under_the_same_key_is_the_same_endpoint_with_the_same_secret(tenant, now):

@@ -56,4 +56,4 @@ def test_a_container_keeps_only_so_many_tenants_open(tenant, monkeypatch: pytest
     monkeypatch.setattr(credentials, "MAX_OPEN", 2)
     monkeypatch.setattr(credentials, "_open", OrderedDict(first=tenant, second=tenant))
     assert credentials.open_tenant(tenant.id).id == tenant.id
-    assert list(credentials._open) == ["second", tenant.id]
+    assert list(credentials._open) == ["second", (tenant.id, "work")]
