@@ -1,50 +1,11 @@
-"""Customers, products and prices."""
+"""Products and prices."""
 
 from __future__ import annotations
 
-from .errors import StripeError, missing_object
+from .errors import StripeError
 from .forms import merge_metadata
-from .shapes import Object, new_id, new_object
+from .shapes import Object, new_object
 from .state import State
-
-
-def create_customer(state: State, params: Object) -> Object:
-    """A customer; its invoice prefix numbers its invoices."""
-    members = {**params, "metadata": merge_metadata({}, params.get("metadata", {}))}
-    made = new_object(
-        "customer", created=state.now, invoice_prefix=new_id("")[:8].upper(), _card_declines=False, **members
-    )
-    return state.add(made, "customer.created")
-
-
-def retrieve_customer(state: State, identifier: str) -> Object:
-    """A customer, or what is left of a deleted one."""
-    found = state.get("customer", identifier)
-    if found is None:
-        raise missing_object("customer", identifier, "id")
-    return found
-
-
-def update_customer(state: State, identifier: str, params: Object) -> Object:
-    """Change what ``params`` names."""
-    return _update(state, state.find("customer", identifier), params)
-
-
-def delete_customer(state: State, identifier: str) -> Object:
-    """Forget a customer. The caller cancels its subscriptions first, as Stripe does."""
-    customer = state.find("customer", identifier)
-    state.emit("customer.deleted", customer)
-    gone = new_object("deleted_customer", id=identifier)
-    state.put("customer", identifier, gone)
-    return gone
-
-
-def set_card(state: State, identifier: str, *, declines: bool) -> Object:
-    """Say how the customer's card behaves from now on."""
-    customer = state.find("customer", identifier)
-    with state.changing(customer):
-        customer["_card_declines"] = declines
-    return {"customer": identifier, "declines": declines}
 
 
 def create_product(state: State, params: Object) -> Object:
@@ -63,7 +24,7 @@ def update_product(state: State, identifier: str, params: Object) -> Object:
         price = state.find("price", params["default_price"], "default_price")
         if price["product"] != identifier:
             raise StripeError("The default price must belong to the product.", param="default_price")
-    return _update(state, product, params, updated=state.now)
+    return update_members(state, product, params, updated=state.now)
 
 
 def create_price(state: State, params: Object) -> Object:
@@ -103,7 +64,9 @@ def update_price(state: State, identifier: str, params: Object) -> Object:
     """Change what ``params`` names; an amount never changes."""
     price = state.find("price", identifier)
     _claim_lookup_key(state, params, identifier)
-    return _update(state, price, {name: value for name, value in params.items() if name != "transfer_lookup_key"})
+    return update_members(
+        state, price, {name: value for name, value in params.items() if name != "transfer_lookup_key"}
+    )
 
 
 def unit_amount(price: Object, currency: str, param: str) -> int:
@@ -147,7 +110,7 @@ def _claim_lookup_key(state: State, params: Object, claimant: str | None) -> Non
             holder["lookup_key"] = None
 
 
-def _update(state: State, target: Object, params: Object, **besides: object) -> Object:
+def update_members(state: State, target: Object, params: Object, **besides: object) -> Object:
     """Apply the parameters that differ from what is there; without any, nothing changes and no event is made."""
     update = dict(params)
     if "metadata" in update:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import periods, subscriptions
-from .catalog import create_customer, unit_amount
+from . import customers, periods, subscriptions
+from .catalog import unit_amount
 from .errors import StripeError
 from .forms import merge_metadata
 from .shapes import Object, new_object, object_list
@@ -22,6 +22,15 @@ def create(state: State, params: Object, base_url: str) -> Object:
     if "customer" in params and "customer_email" in params:
         raise StripeError("You may only specify one of these parameters: customer, customer_email.", param="customer")
     customer = state.find("customer", params["customer"], "customer") if "customer" in params else None
+    clock = customer["test_clock"] if customer else None
+    with state.living_by(clock):
+        made = _opened(state, params, customer)
+    made["url"] = f"{base_url}/pay/{made['id']}"
+    return state.add(made)
+
+
+def _opened(state: State, params: Object, customer: Object | None) -> Object:
+    """The session as it begins, not stored yet and without its page."""
     trial_days = params.get("subscription_data", {}).get("trial_period_days")
     if trial_days is not None and trial_days > MAX_TRIAL_DAYS:
         raise StripeError(f"A trial is at most {MAX_TRIAL_DAYS} days", param="subscription_data[trial_period_days]")
@@ -34,7 +43,7 @@ def create(state: State, params: Object, base_url: str) -> Object:
     total = sum(item["amount_total"] for item in items)
     copied = ("allow_promotion_codes", "billing_address_collection", "cancel_url", "client_reference_id", "locale")
     email = customer["email"] if customer else params.get("customer_email")
-    made = new_object(
+    return new_object(
         "checkout.session",
         amount_subtotal=total,
         amount_total=total,
@@ -49,10 +58,9 @@ def create(state: State, params: Object, base_url: str) -> Object:
         success_url=params["success_url"],
         _line_items=items,
         _subscription_data=params.get("subscription_data", {}),
+        _test_clock=customer["test_clock"] if customer else None,
         **{name: params[name] for name in copied if name in params},
     )
-    made["url"] = f"{base_url}/pay/{made['id']}"
-    return state.add(made)
 
 
 def expire_by_request(state: State, identifier: str) -> Object:
@@ -63,7 +71,8 @@ def expire_by_request(state: State, identifier: str) -> Object:
             'Only Checkout Sessions with a status in ["open"] can be expired. '
             f"This Checkout Session has a status of `{session['status']}`."
         )
-    return expire(state, session)
+    with state.living_by(session["_test_clock"]):
+        return expire(state, session)
 
 
 def expire(state: State, session: Object) -> Object:
@@ -79,14 +88,19 @@ def pay(state: State, session: Object, *, email: str | None, base_url: str) -> N
 
     ``email`` is what the payer typed, used when the session knows neither a customer nor an address.
     """
+    with state.living_by(session["_test_clock"]):
+        _complete(state, session, email, base_url)
+
+
+def _complete(state: State, session: Object, email: str | None, base_url: str) -> None:
     data: Object = session["_subscription_data"]
     if session["customer"] is None:
         address = session["customer_email"] or email
-        customer = create_customer(state, {"email": address} if address else {})
+        customer = customers.create(state, {"email": address} if address else {})
     else:
         customer = state.find("customer", session["customer"], "customer")
     with state.changing(customer):
-        customer["_card_declines"] = False
+        customer["_card"] = "accepted"
     subscription, invoice = subscriptions.begin(
         state,
         customer,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from . import catalog, deliveries, periods, timeline
+from . import customers, deliveries, periods, timeline
 from .errors import StripeError
 from .shapes import Object
 from .state import State
@@ -25,7 +25,7 @@ def control(state: State, method: str, path: str, body: Object, base_url: str) -
     if method == "POST" and (match := re.fullmatch(r"/_local/customers/(\w+)/card", path)):
         if not isinstance(body.get("declines"), bool):
             raise StripeError('Expected {"declines": true} or {"declines": false}', param="declines")
-        return catalog.set_card(state, match[1], declines=body["declines"])
+        return customers.set_card(state, match[1], declines=body["declines"])
     raise StripeError(f"Unrecognized request URL ({method}: {path}).", status=404)
 
 

@@ -71,6 +71,7 @@ def draft(state: State, subscription: Object, lines: list[Object], reason: str, 
         starting_balance=customer["balance"],
         subtotal=total,
         subtotal_excluding_tax=total,
+        test_clock=customer["test_clock"],
         total=total,
         total_excluding_tax=total,
         _ending_balance=min(0, net),
@@ -105,7 +106,7 @@ def collect(state: State, invoice: Object) -> bool:
     On a refusal the next attempt is set by ``RETRY_DELAYS``, or none when they are used up.
     """
     customer = state.find("customer", invoice["customer"], "customer")
-    declined = invoice["amount_remaining"] > 0 and customer["_card_declines"]
+    declined = invoice["amount_remaining"] > 0 and customer["_card"] != "accepted"
     with state.changing(invoice, "invoice.payment_failed" if declined else "invoice.paid"):
         invoice["attempted"] = True
         if invoice["amount_remaining"] > 0:

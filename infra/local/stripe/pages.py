@@ -67,11 +67,10 @@ def portal(session: Object, customer: Object, subscriptions: list[Object], invoi
         for invoice in invoices
     )
     back = f'<p><a href="{escape(session["return_url"])}">Return</a></p>' if session["return_url"] else ""
-    working = "declined" if customer["_card_declines"] else "accepted"
     return document(
         "Your subscription",
         "".join(parts) + f'<form method="post"><input type="hidden" name="action" value="card">'
-        f"<p>The card on file is <strong>{working}</strong>.</p>"
+        f"<p>The card on file is <strong>{customer['_card']}</strong>.</p>"
         f"{_card_choice('Replace it by')}<button>Save card</button></form>"
         "<h2>Invoices</h2><table><thead><tr><th>Number</th><th>Date</th><th>Status</th><th>Amount</th></tr></thead>"
         f"<tbody>{rows}</tbody></table>{back}",

@@ -11,10 +11,10 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from . import idempotency, timeline
+from .calls import dispatch
 from .control import control
 from .errors import StripeError
 from .forms import parse_form
-from .routes import dispatch
 from .shapes import API_VERSION, Object, new_id
 from .state import State
 from .visits import Page, visit

@@ -29,9 +29,14 @@ PREFIXES = {
     "product": "prod_",
     "subscription": "sub_",
     "subscription_item": "si_",
+    "test_helpers.test_clock": "clock_",
 }
 
-LABELS = {"billing_portal.session": "billing portal session", "checkout.session": "checkout.session"}
+LABELS = {
+    "billing_portal.session": "billing portal session",
+    "checkout.session": "checkout.session",
+    "test_helpers.test_clock": "test clock",
+}
 """Stripe's words for a kind in an error message, where they differ from its name."""
 
 _BASE: dict[str, Object] = json.loads((Path(__file__).parent / "objects.json").read_text(encoding="utf-8"))

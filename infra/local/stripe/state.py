@@ -19,6 +19,8 @@ Cause = tuple[str | None, str | None]
 class State:
     """Tables of objects by kind and id, in order of creation.
 
+    ``now`` is the present, by this server's clock or inside ``living_by`` by a test clock.
+
     Hold ``changed`` (a lock with a condition) around every use. Changes go through ``add``, ``put`` and ``changing``,
     which note what is to be written; ``commit`` writes the noted objects as one line of the journal, so that a
     process killed at any moment restarts with whole calls only.
@@ -56,6 +58,27 @@ class State:
         """The present moment by this server's clock, in seconds: the wall clock moved forward by the offset."""
         offset = self.get("clock", "offset")
         return int(self._clock()) + (offset["seconds"] if offset else 0)
+
+    def reach(self, clock: str | None) -> int:
+        """The moment up to which a test clock's things may happen, or this server's own for None.
+
+        A clock that was deleted reaches nothing.
+        """
+        if clock is None:
+            return self.target()
+        return self._tables["test_helpers.test_clock"][clock].get("_target", 0)
+
+    @contextmanager
+    def living_by(self, clock: str | None) -> Generator[None]:
+        """Make ``now`` a test clock's frozen time inside the block; None and a deleted clock leave it as it is."""
+        held = self.get("test_helpers.test_clock", clock) if clock is not None else None
+        outer = self.now
+        if held is not None and not held.get("deleted"):
+            self.now = held["frozen_time"]
+        try:
+            yield
+        finally:
+            self.now = outer
 
     def wall_clock(self) -> float:
         """Real time in seconds, which deliveries go by whatever the offset."""

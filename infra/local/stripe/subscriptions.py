@@ -63,6 +63,7 @@ def begin(
         metadata=metadata,
         start_date=now,
         status="trialing" if trial_end else "active",
+        test_clock=customer["test_clock"],
         trial_end=trial_end,
         trial_start=now if trial_end else None,
         _trial_announced=False,
@@ -84,6 +85,11 @@ def begin(
 def update(state: State, identifier: str, params: Object, base_url: str) -> Object:
     """Change items, cancellation, metadata or the trial's end; money follows by ``proration_behavior``."""
     subscription = state.find("subscription", identifier)
+    with state.living_by(subscription["test_clock"]):
+        return _updated(state, subscription, params, base_url)
+
+
+def _updated(state: State, subscription: Object, params: Object, base_url: str) -> Object:
     if subscription["status"] == "canceled" and params.keys() - {"metadata", "cancellation_details"}:
         raise StripeError("A canceled subscription can only update its cancellation_details and metadata.")
     items = _changed_items(state, subscription, params["items"]) if "items" in params else None
@@ -108,7 +114,8 @@ def cancel_by_request(state: State, identifier: str, params: Object) -> Object:
     subscription = state.find("subscription", identifier)
     if subscription["status"] == "canceled":
         raise missing_object("subscription", identifier, "id")
-    return cancel(state, subscription, "cancellation_requested", params.get("cancellation_details", {}))
+    with state.living_by(subscription["test_clock"]):
+        return cancel(state, subscription, "cancellation_requested", params.get("cancellation_details", {}))
 
 
 def cancel(state: State, subscription: Object, reason: str, details: Object | None = None) -> Object:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 
-from . import checkout, pages, subscriptions
-from .catalog import set_card
+from . import checkout, customers, pages, subscriptions
 from .errors import StripeError
 from .forms import email
 from .shapes import Object
@@ -74,7 +73,7 @@ def _portal(state: State, session: Object, form: Object | None, base_url: str) -
 def _act_in_portal(state: State, customer: str, form: Object, base_url: str) -> None:
     action = form.get("action")
     if action == "card":
-        set_card(state, customer, declines=form.get("card") == "declined")
+        customers.set_card(state, customer, declines=form.get("card") == "declined")
     elif action in ("cancel", "resume"):
         subscription = state.find("subscription", form.get("subscription", ""))
         if subscription["customer"] != customer:
