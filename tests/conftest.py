@@ -93,6 +93,11 @@ def _make_shared_resources() -> None:
     boto3.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": ministack.REGION})
     for queue in (*QUEUES, "feed-dispatch-dead"):
         boto3.client("sqs").create_queue(QueueName=f"{PREFIX}-{queue}")
+    kms = boto3.client("kms")
+    signing = kms.create_key(
+        KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY", Tags=[{"TagKey": "stage", "TagValue": STAGE}]
+    )
+    kms.create_alias(AliasName=f"alias/{PREFIX}-certificates", TargetKeyId=signing["KeyMetadata"]["KeyId"])
     boto3.client("sesv2").create_email_identity(EmailIdentity=SENDER)
     secrets = boto3.client("secretsmanager")
     stripe = {"api_key": "sk_test_local", "webhook_secret": "whsec_local_unit_tests"}

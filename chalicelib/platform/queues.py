@@ -14,7 +14,7 @@ from chalicelib.platform.telemetry import log_failure, logger
 
 Message = dict[str, Any]
 
-_IDS = ("tenant_id", "connector_id", "run_id", "chunk", "push", "event_id")
+_IDS = ("tenant_id", "connector_id", "run_id", "chunk", "push", "event_id", "export_id", "action")
 """The members of messages that name things; they are logged with a failure."""
 
 

@@ -56,7 +56,9 @@ def access(tenant_id: str) -> Access:
     if kept is not None and time.monotonic() < kept[0]:
         return kept[1]
     record = find_tenant(tenant_id)
-    found = Access(State(record.state), None if record.terms is None else terms_of(record))
+    # From the first step of its erasure on nobody works for what is left of a tenant.
+    state = State.ERASED if record.erasure else State(record.state)
+    found = Access(state, None if record.terms is None else terms_of(record))
     _kept[tenant_id] = (time.monotonic() + KEPT_SECONDS, found)
     _kept.move_to_end(tenant_id)
     while len(_kept) > _MAX_KEPT:

@@ -60,7 +60,7 @@ def settle(tenant_id: str, standing: Standing, *, now: datetime) -> State:
     """
 
     def decide(record: TenantRecord) -> tuple[list[Move], dict[str, Any]]:
-        if _is_old_or_second(record, standing):
+        if _is_old_or_second(record, standing) or _is_gone(record, standing):
             return [], {}
         owing_since = (record.owing_since or now) if standing.status == "owing" else None
         terms = standing.terms if _terms_change(record, standing) else None
@@ -201,6 +201,16 @@ def _is_old_or_second(record: TenantRecord, standing: Standing) -> bool:
     if record.state == State.CLOSING or record.subscription_status in ("canceled", "incomplete_expired"):
         return False
     raise SecondSubscription("the tenant has another subscription; this one is to be refunded", state=record.state)
+
+
+def _is_gone(record: TenantRecord, standing: Standing) -> bool:
+    """Whether nothing can bring the tenant back: its erasure has begun. Somebody who pays all the same gets it back by
+    hand, which the log asks for."""
+    if not record.erasure and record.state != State.ERASED:
+        return False
+    if standing.status != "ended":
+        logger.error("subscription of an erased tenant", extra={"tenant_id": record.pk})
+    return True
 
 
 def _terms_change(record: TenantRecord, standing: Standing) -> bool:

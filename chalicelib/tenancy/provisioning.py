@@ -15,7 +15,8 @@ from chalicelib.platform.aws import client, send
 from chalicelib.platform.settings import settings
 from chalicelib.platform.telemetry import logger
 from chalicelib.platform.tenant import DATA_KEY, INDEX_KEY, encryption_context
-from chalicelib.tenancy.registry import PENDING, TenantRecord, find_tenant, records
+from chalicelib.tenancy.registry import TenantRecord, find_tenant, records
+from chalicelib.tenancy.states import ALLOWED, State
 from chalicelib.tenancy.tables import TENANT_TABLES, TableSpec
 
 TENANT_TAG = "duebridge-tenant"
@@ -31,11 +32,11 @@ def provision(tenant_id: str) -> TenantRecord:
     """Does what is still to do and returns the record, `ready` at the end.
 
     Raises AWS's own error (a WaiterError while AWS is slow); calling again continues. A tenant that has neither paid
-    nor begun a trial gets nothing.
+    nor begun a trial gets nothing, and one that is being erased gets nothing back.
     """
     record = find_tenant(tenant_id)
-    if record.state == PENDING:
-        logger.warning("provisioning refused: not paid", extra={"tenant_id": tenant_id})
+    if record.erasure or not ALLOWED[State(record.state)]:
+        logger.warning("provisioning refused", extra={"tenant_id": tenant_id, "state": record.state})
         return record
     for name, run in steps():
         if name in record.provisioned:
@@ -159,20 +160,10 @@ def _make_feed_mapping(record: TenantRecord) -> str:
 
 
 def _make_owner(record: TenantRecord) -> str:
-    pool = settings().user_pool_id
-    if not pool:
-        return ""  # this cell signs people in elsewhere (China has no user pools)
-    with _already("UsernameExistsException"):
-        client("cognito-idp").admin_create_user(
-            UserPoolId=pool,
-            Username=record.owner_email,
-            UserAttributes=[
-                {"Name": "email", "Value": record.owner_email},
-                {"Name": "email_verified", "Value": "true"},
-            ],
-            DesiredDeliveryMediums=["EMAIL"],
-        )
-    return record.owner_email
+    # Identity stands on tenancy; only here, when a tenant comes to be, does tenancy ask it for something.
+    from chalicelib.identity import add_owner
+
+    return add_owner(record.pk, record.owner_email).pk
 
 
 class _already:
