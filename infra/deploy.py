@@ -35,6 +35,10 @@ class Deployment:
     public_url: str
     stripe_api_base: str = ""
     loopback_endpoints: bool = False
+    stripe_test_clocks: bool = False
+    mail_sender: str = ""
+    issuers: str = "[]"
+    user_pool_keys: str = ""
     concurrency_per_queue: int = 50
 
     @property
@@ -49,6 +53,10 @@ class Deployment:
             "PublicUrl": self.public_url,
             "StripeApiBase": self.stripe_api_base,
             "LoopbackEndpoints": "true" if self.loopback_endpoints else "false",
+            "StripeTestClocks": "true" if self.stripe_test_clocks else "false",
+            "MailSender": self.mail_sender,
+            "Issuers": self.issuers,
+            "UserPoolKeys": self.user_pool_keys,
         }
 
 
@@ -207,10 +215,23 @@ def main() -> None:
     parser.add_argument("--stage", required=True, help="which deployment: lower-case letters and digits, 16 at most")
     parser.add_argument("--public-url", required=True, help="where people and machines reach the service")
     parser.add_argument("--stripe-api-base", default="", help="another address for Stripe's API")
+    parser.add_argument("--mail-sender", required=True, help="the address that mail comes from, verified in SES")
+    parser.add_argument("--issuers", default="[]", help="where there is no user pool: who signs people in, as JSON")
+    parser.add_argument(
+        "--stripe-test-clocks", action="store_true", help="each customer on a test clock of its own (Stripe test mode)"
+    )
     parser.add_argument("--concurrency-per-queue", type=int, default=50, help="workers that one queue may have")
     given = parser.parse_args()
     outputs = deploy(
-        Deployment(given.stage, given.public_url.rstrip("/"), given.stripe_api_base, False, given.concurrency_per_queue)
+        Deployment(
+            given.stage,
+            given.public_url.rstrip("/"),
+            given.stripe_api_base,
+            stripe_test_clocks=given.stripe_test_clocks,
+            mail_sender=given.mail_sender,
+            issuers=given.issuers,
+            concurrency_per_queue=given.concurrency_per_queue,
+        )
     )
     if key := os.environ.get("STRIPE_API_KEY"):
         put_stripe_secret(given.stage, key, os.environ["STRIPE_WEBHOOK_SECRET"])

@@ -14,7 +14,11 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-_IF_EXISTS = {"StringEquals": "StringEqualsIfExists", "ArnEquals": "ArnEqualsIfExists"}
+_IF_EXISTS = {
+    "ArnEquals": "ArnEqualsIfExists",
+    "StringEquals": "StringEqualsIfExists",
+    "StringLike": "StringLikeIfExists",
+}
 _UNKNOWN_KEYS = ("aws:ResourceTag/", "lambda:FunctionArn")
 _LEFT_OUT = ("DataBucketPolicy",)
 

@@ -29,7 +29,18 @@ _NOT_NEEDED = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 
 SERVICES = frozenset(
-    {"cognito-idp", "dynamodb", "kms", "lambda", "resourcegroupstaggingapi", "s3", "secretsmanager", "sqs", "sts"}
+    {
+        "cognito-idp",
+        "dynamodb",
+        "kms",
+        "lambda",
+        "resourcegroupstaggingapi",
+        "s3",
+        "secretsmanager",
+        "sesv2",
+        "sqs",
+        "sts",
+    }
 )
 """The AWS services that functions call; botocore's descriptions of the others stay out of the layer."""
 

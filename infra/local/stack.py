@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import boto3
+
 from infra import deploy
 from infra.local import ministack, processes
 from infra.paths import LOCAL
@@ -25,6 +27,7 @@ from infra.paths import LOCAL
 Say = Callable[[str], None]
 
 STAGE = "local"
+MAIL_SENDER = "no-reply@duebridge.example"
 NAMES = ("front-door", "stripe", "ministack")
 """The processes, in the order in which they are ended."""
 
@@ -106,9 +109,8 @@ def up(stack: Stack, say: Say = print) -> None:
         say("starting the Stripe stand-in")
         _start_stripe(stack, keys)
     with environment(stack):
-        outputs = deploy.deploy(
-            deploy.Deployment(STAGE, stack.url, stack.stripe_url, loopback_endpoints=True, concurrency_per_queue=2), say
-        )
+        _verify_sender()
+        outputs = deploy.deploy(_deployment(stack), say)
         deploy.put_stripe_secret(STAGE, keys["api_key"], keys["webhook_secret"])
     _sync_plans(stack, keys, say)
     processes.end(stack.folder, "front-door")  # the API may have a new address
@@ -138,6 +140,28 @@ def environment(stack: Stack) -> Generator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def _verify_sender() -> None:
+    """On AWS somebody proves that the sender's address is ours; here it is enough to say so."""
+    mail = boto3.client("sesv2")
+    try:
+        mail.create_email_identity(EmailIdentity=MAIL_SENDER)
+    except mail.exceptions.AlreadyExistsException:
+        return
+
+
+def _deployment(stack: Stack) -> deploy.Deployment:
+    return deploy.Deployment(
+        STAGE,
+        stack.url,
+        stack.stripe_url,
+        loopback_endpoints=True,
+        stripe_test_clocks=True,
+        mail_sender=MAIL_SENDER,
+        user_pool_keys=stack.aws_url,
+        concurrency_per_queue=2,
+    )
 
 
 def _runs(stack: Stack, name: str) -> bool:

@@ -10,7 +10,7 @@ from infra.template import resources
 
 POLICIES = sorted((Path(__file__).resolve().parents[2] / ".chalice" / "policies").glob("*.json"))
 
-WITHOUT_RESOURCE = {"MakeTenantKeys", "FindTenantKeys", "MapFeedStreams", "FindFeedMappings"}
+WITHOUT_RESOURCE = {"MakeTenantKeys", "FindTenantKeys", "MapFeedStreams", "UnmapFeedStreams", "FindFeedMappings"}
 """Statements whose actions AWS offers no resource for; all but the listing ones carry a condition instead."""
 
 
@@ -83,14 +83,14 @@ def test_every_queue_has_a_dead_letter_queue_and_an_alarm_on_it() -> None:
         dead = made[name]["Properties"]["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
         assert made[dead]["Type"] == "AWS::SQS::Queue"
         assert made[f"{dead.removesuffix('s')}Alarm"]["Properties"]["Dimensions"][0]["Value"]["Fn::GetAtt"][0] == dead
-    assert len(queues) == 5
+    assert len(queues) == 6
 
 
 def test_a_queues_message_stays_hidden_longer_than_its_function_may_run() -> None:
     config = json.loads((POLICIES[0].parents[1] / "config.json").read_text())["stages"]["cell"]["lambda_functions"]
     made = resources()["Resources"]
     functions = {"Provision": "provision", "SyncPlan": "sync_plan", "SyncApply": "sync_apply"}
-    functions |= {"FeedDeliver": "feed_deliver", "Bill": "bill"}
+    functions |= {"FeedDeliver": "feed_deliver", "Bill": "bill", "Leave": "leave"}
     for logical, name in functions.items():
         queue = made[f"{logical}Source"]["Properties"]["EventSourceArn"]["Fn::GetAtt"][0]
         assert made[queue]["Properties"]["VisibilityTimeout"] > config[name]["lambda_timeout"]
