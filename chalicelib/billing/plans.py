@@ -171,15 +171,16 @@ def _sold_everywhere(amounts: _Amounts[_Amount]) -> _Amounts[_Amount]:
     return amounts
 
 
-def _written_as_text(amount: object) -> object:
-    """TOML's numbers with a point are binary fractions, which hold no exact tenth of a cent."""
-    if isinstance(amount, str):
+def _written_out(amount: object) -> object:
+    """TOML's own numbers with a point are binary fractions, which hold no exact tenth of a cent."""
+    if isinstance(amount, str) and re.fullmatch(r"\d{1,9}(\.\d{1,12})?", amount):
         return amount
-    raise ValueError('write the decimal as text, such as "0.1"')
+    raise ValueError('write the decimal out, as text: "0.1"')
 
 
 _WholeAmount = Annotated[int, Field(gt=0, strict=True)]
-_DecimalAmount = Annotated[Decimal, Field(gt=0, decimal_places=12), BeforeValidator(_written_as_text)]
+_DecimalAmount = Annotated[Decimal, Field(ge=Decimal("0.000001")), BeforeValidator(_written_out)]
+"""Not less than a millionth: Stripe's SDK writes smaller numbers with an exponent, which Stripe does not read."""
 _WholeAmounts = Annotated[dict[Currency, dict[Interval, _WholeAmount]], AfterValidator(_sold_everywhere)]
 _DecimalAmounts = Annotated[dict[Currency, dict[Interval, _DecimalAmount]], AfterValidator(_sold_everywhere)]
 

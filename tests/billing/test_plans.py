@@ -4,6 +4,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from chalice.test import Client
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -104,6 +105,28 @@ def test_a_currency_or_interval_without_a_price_is_refused_with_those_that_have_
         assert refused.value.pointer == "/interval"
 
 
+def test_a_visitor_sees_what_each_plan_costs_and_entitles_to(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    from app import app
+
+    with Client(app) as visitor:
+        starter, growth, enterprise = visitor.http.get("/v1/plans").json_body["items"]
+    assert (starter["seats"], starter["active_cases"], starter["trial_days"]) == (5, 500, 14)
+    assert {"currency": "USD", "interval": "year", "amount": 290000} in starter["prices"]
+    assert {"currency": "GBP", "interval": "month", "amount": 1200} in growth["seat_prices"]
+    assert {"currency": "EUR", "interval": "month", "amount": "0.0036"} in enterprise["overage_prices"]
+    assert enterprise["entitlements"] == {
+        "connectors": 100,
+        "endpoints": 100,
+        "events_kept_days": 400,
+        "requests_per_minute": 12000,
+        "requests_per_minute_per_key": 4000,
+        "insight": True,
+        "parallel_run": True,
+        "passkeys_required": True,
+    }
+
+
 Edit = tuple[str, str]
 
 
@@ -139,8 +162,10 @@ def written(tmp_path: Path) -> Callable[[Edit], Path]:
         (("EUR = { month = 27000,", "TWD = { month = 27000, year = 1 }\nEUR = { month = 1,"), r"plan\.0\.prices\.TWD"),
         (("month = 27000", "month = 0"), r"plan\.0\.prices\.EUR\.month"),
         (("month = 27000", "month = 270.5"), r"plan\.0\.prices\.EUR\.month"),
-        (('month = "0.095"', "month = 0.095"), 'write the decimal as text, such as "0.1"'),
-        (('month = "0.095"', 'month = "0.0000000000001"'), "no more than 12 decimal places"),
+        (('month = "0.095"', "month = 0.095"), 'write the decimal out, as text: "0.1"'),
+        (('month = "0.095"', 'month = "9.5e-2"'), 'write the decimal out, as text: "0.1"'),
+        (('month = "0.095"', 'month = "0.0000000000001"'), 'write the decimal out, as text: "0.1"'),
+        (('month = "0.095"', 'month = "0.0000009"'), r"plan\.0\.overage_prices\.EUR\.month"),
         (('month = "0.095"', 'month = "NaN"'), r"plan\.0\.overage_prices\.EUR\.month"),
         (("limited_after = 14", "limited_after = 28"), "must each be later than the one before"),
         (("suspended_after = 60", "suspended_after = 120"), r"plan\.2\.delays\n.*must each be later"),
