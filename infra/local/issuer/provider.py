@@ -51,7 +51,7 @@ class Grant:
     """What an authorization code stands for, until it is used once."""
 
     person: Person
-    amr: tuple[str, ...]
+    methods: tuple[str, ...]
     request: Mapping[str, str]
     at: float
 
@@ -113,13 +113,13 @@ class Issuer:
         person = self.people.get(form.get("email", "").lower())
         if person is None or not hmac.compare_digest(person.password.encode(), form.get("password", "").encode()):
             raise Refused("access_denied", "the address or the password is wrong", 403)
-        amr: tuple[str, ...] = ("pwd",)
+        methods: tuple[str, ...] = ("pwd",)
         if person.totp_secret is not None:
             if not self._is_code_of(person.totp_secret, form.get("code", "")):
                 raise Refused("access_denied", "the code is wrong", 403)
-            amr = ("pwd", "otp", "mfa")
+            methods = ("pwd", "otp", "mfa")
         code = secrets.token_urlsafe(24)
-        self.grants[code] = Grant(person, amr, dict(request), self.clock())
+        self.grants[code] = Grant(person, methods, dict(request), self.clock())
         state = {"state": request["state"]} if "state" in request else {}
         # RFC 9207: the browser's page can tell that the answer is this issuer's.
         return f"{request['redirect_uri']}?{urlencode({'code': code, **state, 'iss': self.url})}"
@@ -138,18 +138,18 @@ class Issuer:
             raise Refused("invalid_grant", "code_verifier does not fit the code_challenge")
         identity = {"nonce": grant.request["nonce"]} if "nonce" in grant.request else {}
         return {
-            "access_token": self.mint(grant.person, grant.amr),
+            "access_token": self.mint(grant.person, grant.methods),
             "id_token": self.sign(
-                {**self._claims(grant.person, grant.amr), "aud": grant.request["client_id"], **identity}, typ="JWT"
+                {**self._claims(grant.person, grant.methods), "aud": grant.request["client_id"], **identity}, typ="JWT"
             ),
             "token_type": "Bearer",
             "expires_in": TOKEN_SECONDS,
         }
 
-    def mint(self, person: Person, amr: tuple[str, ...], **changes: Any) -> str:
+    def mint(self, person: Person, methods: tuple[str, ...], **changes: Any) -> str:
         """An access token as RFC 9068 has it; `changes` replace its claims, and None takes one away."""
         claims = {
-            **self._claims(person, amr),
+            **self._claims(person, methods),
             "aud": AUDIENCE,
             "client_id": CLIENT_ID,
             "jti": secrets.token_hex(8),
@@ -160,9 +160,9 @@ class Issuer:
     def sign(self, claims: Mapping[str, Any], **header: Any) -> str:
         """Any claims, signed with the newest key; `header` replaces members of the header."""
         key = self.keys[0]
-        return jwt.encode({"alg": key.alg, "kid": key.kid, **header}, dict(claims), key)
+        return jwt.encode({"alg": key.alg, "kid": key.kid, **header}, dict(claims), key, algorithms=[str(key.alg)])
 
-    def _claims(self, person: Person, amr: tuple[str, ...]) -> dict[str, Any]:
+    def _claims(self, person: Person, methods: tuple[str, ...]) -> dict[str, Any]:
         now = int(self.clock())
         return {
             "iss": self.url,
@@ -170,7 +170,7 @@ class Issuer:
             "iat": now,
             "auth_time": now,
             "exp": now + TOKEN_SECONDS,
-            "amr": list(amr),
+            "amr": list(methods),
             "email": person.email,
             "email_verified": person.email_verified,
         }
