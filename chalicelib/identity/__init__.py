@@ -1,5 +1,19 @@
-"""Who may do what: sign-up, API keys and the authorizer that every route of the API stands behind."""
+"""Who may do what: sign-up, people and their roles, API keys, and the authorizer before every route of the API."""
 
 from chalicelib.identity.authorizer import authorize
+from chalicelib.identity.forgetting import forget_keys, forget_people, left_of, sign_ins_left
+from chalicelib.identity.membership import add_owner
+from chalicelib.identity.people import find_by_email, owners_of, people_in, seats_used
 
-__all__ = ["authorize"]
+__all__ = [
+    "add_owner",
+    "authorize",
+    "find_by_email",
+    "forget_keys",
+    "forget_people",
+    "left_of",
+    "owners_of",
+    "people_in",
+    "seats_used",
+    "sign_ins_left",
+]

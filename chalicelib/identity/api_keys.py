@@ -8,7 +8,7 @@ from __future__ import annotations
 import hmac
 import re
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from pynamodb.attributes import UnicodeAttribute, UnicodeSetAttribute, UTCDateTimeAttribute
@@ -105,14 +105,16 @@ def create(
     now: datetime,
     expires_at: datetime | None = None,
     allowed_networks: Collection[str] = (),
-) -> tuple[str, ApiKey]:
-    """Mints a key and brings it to life; otherwise as `mint`."""
+    beside: Sequence[Write] = (),
+) -> tuple[str, ApiKey] | None:
+    """Mints a key and brings it to life in one transaction with the writes `beside`; otherwise as `mint`.
+
+    None, and there is no key, when a condition of these does not hold.
+    """
     text, key = mint(
         tenant_id, name=name, scopes=scopes, now=now, expires_at=expires_at, allowed_networks=allowed_networks
     )
-    created = commit_one(shared(), Group(key.pk, puts(key)))
-    assert created, "a fresh id was taken"
-    return text, key
+    return (text, key) if commit_one(shared(), Group(key.pk, [*puts(key), *beside])) else None
 
 
 def verify(text: str, *, now: datetime) -> ApiKey:

@@ -19,15 +19,27 @@ _TOKEN_REFUSED = frozenset({"NotAuthorizedException", _NO_SUCH_USER, "PasswordRe
 _WRONG_CODE = frozenset({"EnableSoftwareTokenMFAException", "CodeMismatchException"})
 
 
-def create_user(email: str) -> None:
-    """Lets a person sign in: the pool sends them a first password by mail. Nothing changes for one who is there."""
-    _administer(
+def create_user(email: str, *, again: bool = False) -> None:
+    """Lets a person sign in: the pool sends them a first password by mail.
+
+    Nothing changes for one who is there. With `again`, such a one is sent a first password anew, unless they have
+    chosen one of their own since.
+    """
+    made = _administer(
         "admin_create_user",
         "UsernameExistsException",
         Username=email,
         UserAttributes=[{"Name": "email", "Value": email}, {"Name": "email_verified", "Value": "true"}],
         DesiredDeliveryMediums=["EMAIL"],
     )
+    if again and not made:
+        _administer(
+            "admin_create_user",
+            "UnsupportedUserStateException",
+            Username=email,
+            MessageAction="RESEND",
+            DesiredDeliveryMediums=["EMAIL"],
+        )
 
 
 def delete_user(username: str) -> None:
@@ -36,6 +48,20 @@ def delete_user(username: str) -> None:
     `username` is the address that they were made with, or their subject; so it is below.
     """
     _administer("admin_delete_user", _NO_SUCH_USER, Username=username)
+
+
+def has_user(username: str) -> bool:
+    """Whether the pool knows a person, by the address that they were made with."""
+    pool = settings().user_pool_id
+    if not pool:
+        return False
+    try:
+        client("cognito-idp").admin_get_user(UserPoolId=pool, Username=username)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != _NO_SUCH_USER:
+            raise
+        return False
+    return True
 
 
 def sign_out_everywhere(username: str) -> None:
@@ -76,16 +102,18 @@ def confirm_totp(access_token: str, code: str) -> None:
     )
 
 
-def _administer(operation: str, already: str, **arguments: Any) -> None:
-    """Changes the cell's pool; that it says `already` is as good as done, and so is that there is no pool."""
+def _administer(operation: str, already: str, **arguments: Any) -> bool:
+    """Changes the cell's pool; False when it says `already`, which is as good as done. Without a pool, all is done."""
     pool = settings().user_pool_id
     if not pool:
-        return
+        return True
     try:
         getattr(client("cognito-idp"), operation)(UserPoolId=pool, **arguments)
     except ClientError as error:
         if error.response["Error"]["Code"] != already:
             raise
+        return False
+    return True
 
 
 def _on_behalf(operation: str, access_token: str, **arguments: Any) -> dict[str, Any]:

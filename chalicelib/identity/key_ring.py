@@ -7,12 +7,13 @@ from datetime import datetime, timedelta
 
 from chalicelib.identity import api_keys
 from chalicelib.identity.api_keys import KEY, ApiKey, Listing
+from chalicelib.platform.attributes import IntegerAttribute
 from chalicelib.platform.batches import read_each, read_partition
 from chalicelib.platform.commit import Check, Group, Update, Write, commit_one
 from chalicelib.platform.errors import Conflict, Forbidden, Invalid, NotFound
 from chalicelib.platform.ids import is_id
 from chalicelib.platform.pages import Cursor, page_of
-from chalicelib.platform.store import StoredModel, shared
+from chalicelib.platform.store import SharedModel, StoredModel, shared
 from chalicelib.platform.telemetry import logger
 
 WRITES_KEYS = "keys:write"
@@ -20,7 +21,26 @@ WRITES_KEYS = "keys:write"
 LONGEST_LIFE = timedelta(days=3660)
 """How far ahead a key may expire: ten years. Whoever means longer leaves the expiry out."""
 
+MAX_KEYS = 100
+"""How many keys of a tenant may stand at once. As many again may run out beside them after a rotation."""
+
+RING = "api-keys"
+"""The `sk` of a tenant's key ring."""
+
 _TRIES = 5
+
+
+class KeyRing(SharedModel):
+    """How often a tenant's keys have become more: `pk` is the tenant's id, `sk` is always `api-keys`.
+
+    Whoever counts the keys before making one holds the transaction to this number, so that of two at once one counts
+    anew.
+    """
+
+    class Meta:
+        table_kind = "credentials"
+
+    made = IntegerAttribute(default=0)
 
 
 def list_keys(tenant_id: str, *, limit: int, cursor: Cursor | None) -> tuple[list[ApiKey], Cursor | None]:
@@ -45,17 +65,26 @@ def create_key(
 ) -> tuple[str, ApiKey]:
     """A new key's text, which exists nowhere else, and what is stored of it.
 
-    `given_by` are the scopes of who makes it; raises Forbidden for a scope beyond these, and Invalid for an expiry that
-    is past or more than ten years ahead.
+    `given_by` are the scopes of who makes it; raises Forbidden for a scope beyond these, Invalid for an expiry that is
+    past or more than ten years ahead, and Conflict when the tenant has as many keys as it may.
     """
     _check_scopes(scopes, given_by, pointer="/scopes")
     if expires_at is not None and not now < expires_at <= now + LONGEST_LIFE:
         raise Invalid("the expiry must be later than now and at most ten years ahead", pointer="/expires_at")
-    text, key = api_keys.create(
-        tenant_id, name=name, scopes=scopes, now=now, expires_at=expires_at, allowed_networks=allowed_networks
-    )
-    logger.info("API key made", extra={"tenant_id": tenant_id, "key_id": key.pk})
-    return text, key
+    for _ in range(_TRIES):
+        made = api_keys.create(
+            tenant_id,
+            name=name,
+            scopes=scopes,
+            now=now,
+            expires_at=expires_at,
+            allowed_networks=allowed_networks,
+            beside=[_room_for_another(tenant_id, now)],
+        )
+        if made is not None:
+            logger.info("API key made", extra={"tenant_id": tenant_id, "key_id": made[1].pk})
+            return made
+    raise _busy()
 
 
 def rotate_key(
@@ -66,11 +95,13 @@ def rotate_key(
     It has the old one's name, scopes and networks, and a life as long as the old one was given; the old one expires
     after `overlap`, or earlier if it was to. Both happen in one transaction. Raises NotFound; Forbidden when the old
     key carries a scope that is not in `given_by` (the new key's text would be a way to that scope); Conflict when the
-    old key was revoked, has expired, or was rotated before (`replaced_by` says to which key).
+    old key was revoked, has expired, or was rotated before (`replaced_by` says to which key), and when too many keys
+    that were rotated still run out.
     """
     old = _find(tenant_id, key_id)
     _check_rotatable(old, now)
     _check_scopes(old.scopes, given_by)
+    room = _room_for_a_successor(tenant_id, now)
     text, key = api_keys.mint(
         tenant_id,
         name=old.name,
@@ -90,7 +121,7 @@ def rotate_key(
         ],
         model.revoked_at.does_not_exist() & model.replaced_by.does_not_exist(),
     )
-    if not commit_one(shared(), Group(key.pk, [retire, *api_keys.puts(key)])):
+    if not commit_one(shared(), Group(key.pk, [retire, *api_keys.puts(key), room])):
         _check_rotatable(_find(tenant_id, key_id), now)
         raise Conflict("the key changed while it was rotated; look at it and try again")
     logger.info("API key rotated", extra={"tenant_id": tenant_id, "key_id": old.pk, "replaced_by": key.pk})
@@ -123,7 +154,7 @@ def revoke_key(tenant_id: str, key_id: str, *, now: datetime) -> None:
         if commit_one(shared(), Group(key.pk, writes)):
             logger.info("API key revoked", extra={"tenant_id": tenant_id, "key_id": key.pk})
             return
-    raise Conflict("the tenant's keys are being changed by others; try again")
+    raise _busy()
 
 
 def _find(tenant_id: str, key_id: str) -> ApiKey:
@@ -152,17 +183,65 @@ def _check_rotatable(key: ApiKey, now: datetime) -> None:
         raise Conflict("the key has expired; make a new one")
 
 
+def _works(key: ApiKey, now: datetime) -> bool:
+    return key.revoked_at is None and (key.expires_at is None or key.expires_at > now)
+
+
+def _stands(key: ApiKey, now: datetime) -> bool:
+    """Whether the key works and is to go on doing so. One that was rotated only runs out."""
+    return _works(key, now) and key.replaced_by is None
+
+
 def _writes_keys(key: ApiKey, now: datetime) -> bool:
-    """Whether the key works and can write keys. One that was rotated only runs out and is not counted."""
-    works = key.revoked_at is None and (key.expires_at is None or key.expires_at > now)
-    return works and key.replaced_by is None and WRITES_KEYS in key.scopes
+    return _stands(key, now) and WRITES_KEYS in key.scopes
 
 
 def _another_that_writes_keys(key: ApiKey, now: datetime) -> ApiKey | None:
+    others = (other for other in _all_keys(key.tenant_id) if other.pk != key.pk)
+    return next((other for other in others if _writes_keys(other, now)), None)
+
+
+def _room_for_another(tenant_id: str, now: datetime) -> Write:
+    """What a transaction that makes a key must hold to. Raises Conflict when there are too many."""
+    grown = _grown(tenant_id)
+    standing = sum(_stands(key, now) for key in _all_keys(tenant_id))
+    if standing >= MAX_KEYS:
+        raise Conflict(
+            f"a tenant has at most {MAX_KEYS} keys; revoke one that is not in use (last_used_at says when it was)",
+            rule="max_keys",
+            max_keys=MAX_KEYS,
+        )
+    return grown
+
+
+def _room_for_a_successor(tenant_id: str, now: datetime) -> Write:
+    grown = _grown(tenant_id)
+    running_out = sum(_works(key, now) and not _stands(key, now) for key in _all_keys(tenant_id))
+    if running_out >= MAX_KEYS:
+        raise Conflict(
+            f"{running_out} keys that were rotated still work; revoke those that nobody needs any more",
+            rule="max_rotated_keys",
+            max_keys=MAX_KEYS,
+        )
+    return grown
+
+
+def _grown(tenant_id: str) -> Write:
+    """One key more than there are at this moment: it is written only if nobody makes another in between."""
+    model = shared().bind(KeyRing)
+    ring = model.find(tenant_id, RING)
+    unchanged = model.made.does_not_exist() if ring is None else model.made == ring.made
+    return Update(model, tenant_id, RING, [model.made.add(1)], unchanged)
+
+
+def _all_keys(tenant_id: str) -> Collection[ApiKey]:
     # Read consistently: a key that was made a moment ago counts.
-    listed = read_partition(shared(), key.tenant_id, {KEY: shared().bind(Listing)})
-    others = _read(other for other in _ids(listed) if other != key.pk)
-    return next((other for other in others.values() if _writes_keys(other, now)), None)
+    listed = read_partition(shared(), tenant_id, {KEY: shared().bind(Listing)})
+    return _read(_ids(listed)).values()
+
+
+def _busy() -> Conflict:
+    return Conflict("the tenant's keys are being changed by others; try again")
 
 
 def _ids(listed: Iterable[StoredModel]) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeGuard, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 PERMISSIONS_FILE = Path(__file__).parents[2] / "tenants" / "permissions.toml"
 
@@ -63,13 +63,22 @@ class PermissionsInvalid(Exception):
 
 
 @dataclass(frozen=True)
-class Permissions:
-    """The table: what each role is, which roles need a second factor, what each scope allows, and who carries it."""
+class RoleRow:
+    """A role: its name by language, what it is in a few words, and the scopes that its people carry once they have
+    signed in, with a second factor where one is needed."""
 
-    roles: Mapping[str, str]
-    second_factor: frozenset[str]
+    name: Mapping[str, str]
+    what: str
+    second_factor: bool
+    scopes: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Permissions:
+    """The table: every role, and what each scope allows."""
+
+    roles: Mapping[str, RoleRow]
     scopes: Mapping[str, str]
-    carried: Mapping[str, frozenset[str]]
 
 
 def read_permissions(path: Path = PERMISSIONS_FILE) -> Permissions:
@@ -85,13 +94,16 @@ def read_permissions(path: Path = PERMISSIONS_FILE) -> Permissions:
         if len(row) != len(ROLES) or set(row) - {_CARRIES, _LACKS}:
             raise PermissionsInvalid(f"the row of {scope} needs {len(ROLES)} marks, each {_CARRIES} or {_LACKS}")
     return Permissions(
-        roles={role: about["is"] for role, about in roles.items()},
-        second_factor=frozenset(role for role, about in roles.items() if about["second_factor"]),
-        scopes={scope: row[1] for scope, row in rows.items()},
-        carried={
-            role: frozenset(scope for scope, row in marks.items() if row[column] == _CARRIES)
-            for column, role in enumerate(ROLES)
+        roles={
+            role: RoleRow(
+                about["name"],
+                about["is"],
+                about["second_factor"],
+                frozenset(scope for scope, row in marks.items() if row[column] == _CARRIES),
+            )
+            for column, (role, about) in enumerate(roles.items())
         },
+        scopes={scope: row[1] for scope, row in rows.items()},
     )
 
 
@@ -101,15 +113,10 @@ def permissions() -> Permissions:
     return read_permissions()
 
 
-def is_role(name: str) -> TypeGuard[Role]:
-    """Whether there is such a role."""
-    return name in ROLES
-
-
 def scopes_of(role: str) -> frozenset[str]:
     """The scopes that people of a role carry. Raises KeyError for a role that does not exist."""
-    return permissions().carried[role]
+    return permissions().roles[role].scopes
 
 
-MFA_ROLES: frozenset[str] = permissions().second_factor
+MFA_ROLES = frozenset(role for role, row in permissions().roles.items() if row.second_factor)
 """The roles whose people carry nothing but `self` until they sign in with a second factor."""

@@ -137,6 +137,7 @@ def rotate_api_key(call: Call[Rotation], key_id: str) -> NewApiKeyView:
     status=204,
     scope="keys:write",
     authorizer=authorize,
+    need="secure",
 )
 def revoke_api_key(call: Call[None], key_id: str) -> None:
     key_ring.revoke_key(call.tenant_id, key_id, now=utc_now())
