@@ -1,4 +1,4 @@
-"""Sign-up: from a form to a pending tenant with an open checkout, and from a ready tenant to its first API key.
+"""Sign-up: from a form, by way of a proved mailbox and a checkout, to a tenant and its first API key.
 
 Nothing is made for a tenant before it pays or its trial begins. What ties the person who signed up to the tenant until
 then is the claim token: shown once, kept only as a hash, and good for one API key.
@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 import secrets
-import unicodedata
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from chalicelib.billing import CheckoutPage, Locale, find_plan, open_checkout
-from chalicelib.identity import api_keys
+from chalicelib.billing import Locale, find_plan, open_checkout
+from chalicelib.identity import abuse, api_keys, people, texts, verification
 from chalicelib.platform.commit import Group, Update, commit_one
 from chalicelib.platform.errors import Conflict, Gone, Invalid, NotFound
 from chalicelib.platform.http import Strict
@@ -33,54 +31,34 @@ FIRST_KEY_NAME = "owner"
 _SPENT = "spent:"
 """What stands before the hash of a claim token that has had its key."""
 
-_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
-_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_EMAIL = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+{_LABEL}")
-_DIRECTION_CHARACTERS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-
-
-def _organisation(text: str) -> str:
-    categories = [unicodedata.category(character) for character in text]
-    # Direction overrides make a name read as another one; the joiners of emoji and scripts are left alone.
-    if {"Cc", "Cs", "Zl", "Zp"} & set(categories) or _DIRECTION_CHARACTERS & set(text):
-        raise ValueError("control characters, line breaks and direction overrides are not accepted")
-    if all(category[0] in "CZ" for category in categories):
-        raise ValueError("at least one visible character is needed")
-    return unicodedata.normalize("NFC", text)
-
-
-def _email(text: str) -> str:
-    local, _, _ = text.partition("@")
-    if len(local) > 64 or _EMAIL.fullmatch(text) is None:
-        raise ValueError("an address such as name@example.com is accepted, in ASCII (a domain as punycode)")
-    return text
-
 
 class Application(Strict):
     """What an institution says when it signs up. The organisation's name is only ever shown, never part of an id."""
 
-    organisation: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_organisation)]
+    organisation: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(texts.visible_name)]
     jurisdiction: Literal["CN", "US", "UK", "EU"]
     region: Annotated[str, Field(max_length=40)]
     locale: Locale
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
-    email: Annotated[str, Field(min_length=3, max_length=254), AfterValidator(_email)]
+    email: Annotated[str, Field(min_length=3, max_length=254), AfterValidator(texts.email)]
     plan: Annotated[str, Field(max_length=61)]
+    interval: Literal["month", "year"] = "month"
 
 
 @dataclass(frozen=True)
 class SignedUp:
-    """A pending tenant, the page to pay on, and the claim token that exists nowhere else."""
+    """A pending tenant, and the claim token that exists nowhere else. A code is on its way to the mailbox."""
 
     tenant_id: str
-    checkout_url: str
     claim_token: str
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a sign-up has come: the tenant's state, and the steps of provisioning that are done."""
+    """How far a sign-up has come: whether the mailbox is proved, the tenant's state, and the steps of provisioning that
+    are done."""
 
+    email_verified: bool
     state: str
     steps_done: int
     steps_total: int
@@ -97,20 +75,22 @@ class FirstKey:
     scopes: frozenset[str]
 
 
-def sign_up(application: Application, *, now: datetime) -> SignedUp:
-    """Registers a pending tenant and opens its checkout.
+def sign_up(application: Application, *, source: str, now: datetime) -> SignedUp:
+    """Registers a pending tenant and mails a code to the applicant; `source` is the internet address of the call.
 
-    The record comes first: killed anywhere, this leaves at most a pending record whose checkout nobody has the
-    address of. Raises Invalid for a region that is not served here, a plan that does not exist or is not sold in that
-    currency, and billing's PaymentsUnavailable when Stripe cannot open the page.
+    The record comes first: killed anywhere, this leaves at most a pending record that another code can be asked for,
+    and that is forgotten after some days. Raises Invalid for a region that is not served here, a plan that does not
+    exist or is not sold in that currency and by that interval, and TooManyRequests.
     """
     region = settings().region
     if application.region != region:
         # A tenant's data stays where it asked; this deployment can keep it in its own region only.
         raise Invalid(f"this region is not served here; {region} is accepted", pointer="/region")
     plan = find_plan(application.plan)
-    plan.price(application.currency)
-    tenant_id, token = new_id("ten", at=now), secrets.token_urlsafe(32)
+    plan.price(application.currency, application.interval)
+    abuse.admit_sign_up(source, application.email, now=now)
+    abuse.admit_code(application.email, now=now)
+    tenant_id, token, code = new_id("ten", at=now), secrets.token_urlsafe(32), verification.new_code()
     model = records()
     record = model(
         tenant_id,
@@ -122,23 +102,72 @@ def sign_up(application: Application, *, now: datetime) -> SignedUp:
         currency=application.currency,
         owner_email=application.email,
         plan=plan.key,
+        interval=application.interval,
         state=PENDING,
         claim_hash=_hash(token),
+        verification=verification.kept(tenant_id, code, now=now),
         created_at=now,
+        forget_after=_forget_after(now),
     )
     record.save(condition=model.pk.does_not_exist())
-    page = open_checkout(
-        tenant_id, plan, currency=application.currency, email=application.email, locale=application.locale
-    )
-    _note_checkout(record, page)
+    verification.send(record, code)
     logger.info("signed up", extra={"tenant_id": tenant_id, "plan": plan.key})
-    return SignedUp(tenant_id, page.url, token)
+    return SignedUp(tenant_id, token)
+
+
+def send_code(tenant_id: str, token: str, *, now: datetime) -> None:
+    """Mails another code; the earlier one is good no longer.
+
+    Raises NotFound like `progress`, Conflict when the mailbox is proved already, and TooManyRequests.
+    """
+    record, _ = _claimant(tenant_id, token)
+    if record.email_verified_at is not None:
+        raise Conflict("the address is verified already; go on to the checkout", state=record.state)
+    abuse.admit_code(record.owner_email, now=now)
+    code = verification.new_code()
+    verification.replace(record, code, now=now)
+    verification.send(record, code)
+
+
+def verify(tenant_id: str, token: str, code: str, *, now: datetime) -> str:
+    """Proves the mailbox by the code that was sent to it, and opens the checkout: the address of its page.
+
+    Done again, it answers the page once more. Raises NotFound like `progress`, what `verification.check` raises for a
+    code that is not right, and what `check_out` raises.
+    """
+    record, _ = _claimant(tenant_id, token)
+    if record.email_verified_at is None:
+        verification.check(record, code, now=now)
+    return check_out(tenant_id, token, now=now)
+
+
+def check_out(tenant_id: str, token: str, *, now: datetime) -> str:
+    """The address of the page to subscribe on: the one that is open, or a new one where that was left and has expired.
+
+    Raises NotFound like `progress`, Conflict for a sign-up whose mailbox is not proved, that has subscribed already, or
+    whose address belongs to a person of another tenant (which is said only to whoever has the mailbox), and billing's
+    PaymentsUnavailable when Stripe cannot open the page.
+    """
+    record, _ = _claimant(tenant_id, token)
+    if record.state != PENDING:
+        raise Conflict("this sign-up has subscribed already", state=record.state)
+    if record.email_verified_at is None:
+        raise Conflict("the address is not verified yet; send the code that was mailed to it", rule="email_unverified")
+    if people.find_by_email(record.owner_email) is not None:
+        raise Conflict(
+            "somebody with this e-mail address uses Duebridge already; sign up with another", rule="email_taken"
+        )
+    model = records()
+    record.update(actions=[model.forget_after.set(_forget_after(now)), model.version.add(1)])
+    assert record.interval is not None
+    return open_checkout(record, find_plan(record.plan), interval=record.interval).url
 
 
 def progress(tenant_id: str, token: str) -> Progress:
     """How far a sign-up has come. Raises NotFound, alike for a tenant that does not exist and a token that is wrong."""
     record, claimed = _claimant(tenant_id, token)
-    return Progress(record.state, len(record.provisioned), len(steps()), record.ready, claimed)
+    verified = record.email_verified_at is not None
+    return Progress(verified, record.state, len(record.provisioned), len(steps()), record.ready, claimed)
 
 
 def claim(tenant_id: str, token: str, *, now: datetime) -> FirstKey:
@@ -193,9 +222,8 @@ def _spent() -> Gone:
     return Gone("this claim token has had its API key; make another with that one, by POST /v1/api-keys")
 
 
-def _note_checkout(record: TenantRecord, page: CheckoutPage) -> None:
-    model = records()
-    record.update(actions=[model.checkout_session_id.set(page.session_id), model.version.add(1)])
+def _forget_after(now: datetime) -> int:
+    return int((now + timedelta(days=abuse.sign_up_limits().pending_days)).timestamp())
 
 
 def _hash(token: str) -> str:

@@ -14,7 +14,7 @@ from chalicelib.tenancy.lifecycle import (
 )
 from chalicelib.tenancy.provisioning import begin_provisioning, steps
 from chalicelib.tenancy.registry import ACTIVE, PENDING, TRIALING, TenantRecord, find_tenant, records, terms_of
-from chalicelib.tenancy.states import Cause, State, allows
+from chalicelib.tenancy.states import Cause, State, Status, allows
 from chalicelib.tenancy.terms import Delays, Entitlements, Terms
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "SecondSubscription",
     "Standing",
     "State",
+    "Status",
     "TenantRecord",
     "Terms",
     "access",

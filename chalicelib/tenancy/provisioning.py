@@ -48,6 +48,8 @@ def provision(tenant_id: str) -> TenantRecord:
         logger.info("provisioned", extra={"tenant_id": tenant_id, "step": name})
     if not record.ready:
         _record(record, ready=True)
+    # What brought the tenant here could not be told before it had a feed.
+    send("billing", tenant_id, [{"tenant_id": tenant_id, "action": "announce"}])
     return record
 
 

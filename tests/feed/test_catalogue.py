@@ -31,6 +31,9 @@ def test_the_catalogue_holds_the_types_of_version_1():
         ("connector.run_failed", 1),
         ("endpoint.test", 1),
         ("payment.received", 1),
+        ("tenant.payment_failed", 1),
+        ("tenant.state_changed", 1),
+        ("tenant.trial_ending", 1),
     ]
 
 
@@ -132,6 +135,7 @@ PREFIXES = {
     "endpoint_id": "ep",
     "repayment_id": "pay",
     "run_id": "run",
+    "tenant_id": "ten",
 }
 
 
