@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import ROUND_HALF_UP, Decimal
+
 from .errors import StripeError
 from .forms import merge_metadata
 from .shapes import Object, new_object
@@ -37,6 +39,7 @@ def create_price(state: State, params: Object) -> Object:
             "currency_options must not repeat the price's own currency",
             param=f"currency_options[{params['currency']}]",
         )
+    amounts = {params["currency"]: _amount(params, ""), **{code: _amount(options[code], code) for code in options}}
     _claim_lookup_key(state, params, None)
     made = new_object(
         "price",
@@ -47,14 +50,13 @@ def create_price(state: State, params: Object) -> Object:
         metadata=merge_metadata({}, params.get("metadata", {})),
         nickname=params.get("nickname"),
         product=product["id"],
-        recurring=_recurring(recurring) if recurring else None,
+        recurring=_recurring(state, recurring) if recurring else None,
         tax_behavior=params.get("tax_behavior", "unspecified"),
         type="recurring" if recurring else "one_time",
-        unit_amount=params["unit_amount"],
-        unit_amount_decimal=str(params["unit_amount"]),
+        **amounts[params["currency"]],
         _currency_options={
-            code: _currency_option(option["unit_amount"])
-            for code, option in {params["currency"]: {"unit_amount": params["unit_amount"]}, **options}.items()
+            code: {"custom_unit_amount": None, "tax_behavior": "unspecified", **amount}
+            for code, amount in amounts.items()
         },
     )
     return state.add(made, "price.created")
@@ -69,33 +71,46 @@ def update_price(state: State, identifier: str, params: Object) -> Object:
     )
 
 
-def unit_amount(price: Object, currency: str, param: str) -> int:
-    """What one unit costs in ``currency``, in minor units."""
+def unit_amount(price: Object, currency: str, param: str) -> Decimal:
+    """What one unit costs in ``currency``, in minor units, of which it may be a fraction."""
     option = price["_currency_options"].get(currency)
     if option is None:
         raise StripeError(f"The price {price['id']} has no amount in {currency}", param=param)
-    return option["unit_amount"]
+    return Decimal(option["unit_amount_decimal"])
 
 
-def _recurring(params: Object) -> Object:
+def cost(price: Object, currency: str, quantity: int, param: str) -> int:
+    """What ``quantity`` units cost in ``currency``, in whole minor units, rounded half up."""
+    exact = unit_amount(price, currency, param) * quantity
+    return int(exact.quantize(Decimal(1), rounding=ROUND_HALF_UP))
+
+
+def _amount(params: Object, currency: str) -> Object:
+    """``unit_amount``, null for a fraction, and ``unit_amount_decimal``, of which the parameters have one."""
+    param = f"currency_options[{currency}][unit_amount]" if currency else "unit_amount"
+    if ("unit_amount" in params) == ("unit_amount_decimal" in params):
+        code = None if "unit_amount" in params else "parameter_missing"
+        raise StripeError("Expected one of unit_amount and unit_amount_decimal.", param=param, code=code)
+    exact = Decimal(params["unit_amount"] if "unit_amount" in params else params["unit_amount_decimal"])
+    whole = exact == exact.to_integral_value()
+    return {"unit_amount": int(exact) if whole else None, "unit_amount_decimal": f"{exact:f}"}
+
+
+def _recurring(state: State, params: Object) -> Object:
     count = params.get("interval_count", 1)
     if count > {"day": 1095, "week": 156, "month": 36, "year": 3}[params["interval"]]:
         raise StripeError("A billing period is at most three years", param="recurring[interval_count]")
+    usage, meter = params.get("usage_type", "licensed"), params.get("meter")
+    if (usage == "metered") != (meter is not None):
+        raise StripeError("A metered price needs a meter, and only a metered price has one.", param="recurring[meter]")
+    if meter is not None and state.find("billing.meter", meter, "recurring[meter]")["status"] != "active":
+        raise StripeError("An inactive meter cannot be attached to a price.", param="recurring[meter]")
     return {
         "interval": params["interval"],
         "interval_count": count,
-        "meter": None,
+        "meter": meter,
         "trial_period_days": None,
-        "usage_type": "licensed",
-    }
-
-
-def _currency_option(amount: int) -> Object:
-    return {
-        "custom_unit_amount": None,
-        "tax_behavior": "unspecified",
-        "unit_amount": amount,
-        "unit_amount_decimal": str(amount),
+        "usage_type": usage,
     }
 
 

@@ -12,12 +12,15 @@ from .shapes import Object, object_list, public
 from .state import State
 
 _LINKS = {
+    "configuration": "billing_portal.configuration",
     "customer": "customer",
     "default_price": "price",
+    "feature": "entitlements.feature",
     "invoice": "invoice",
     "latest_invoice": "invoice",
     "product": "product",
     "subscription": "subscription",
+    "test_clock": "test_helpers.test_clock",
 }
 """Fields that hold an id, and the kind it leads to."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -16,6 +17,7 @@ from .errors import StripeError
 Reader = Callable[[Any, str], Any]
 
 _NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
+_DECIMAL = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 _INTEGER = re.compile(r"-?[0-9]{1,15}")
 
 
@@ -80,6 +82,13 @@ def positive(raw: Any, name: str) -> int:
     if value < 1:
         raise StripeError("This value must be greater than or equal to 1.", param=name)
     return value
+
+
+def amount(raw: Any, name: str) -> Decimal:
+    """A decimal number of zero or more with at most twelve decimals, as Stripe takes for a unit's price."""
+    if not isinstance(raw, str) or not _DECIMAL.fullmatch(raw):
+        raise StripeError(f"Invalid decimal: {raw}", param=name, code="parameter_invalid_decimal")
+    return Decimal(raw)
 
 
 def boolean(raw: Any, name: str) -> bool:

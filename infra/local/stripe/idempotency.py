@@ -44,7 +44,7 @@ class KeysInUse:
 
 
 def recall(state: State, key: str, mark: str) -> Object | None:
-    """The answer given before to this key, or None; another call's key is refused."""
+    """``answer`` and HTTP ``status`` given before to this key, or None; another call's key is refused."""
     kept = state.get("idempotency", key)
     if kept is None or kept["created"] + KEY_LIFE < state.now:
         return None
@@ -54,9 +54,9 @@ def recall(state: State, key: str, mark: str) -> Object | None:
             f"Try using a key other than '{key}' if you meant to execute a different request.",
             kind="idempotency_error",
         )
-    return kept["answer"]
+    return kept
 
 
-def remember(state: State, key: str, mark: str, answer: Object) -> None:
+def remember(state: State, key: str, mark: str, answer: Object, *, status: int = 200) -> None:
     """Keep the answer of a call that changed something."""
-    state.put("idempotency", key, {"fingerprint": mark, "answer": answer, "created": state.now})
+    state.put("idempotency", key, {"fingerprint": mark, "answer": answer, "status": status, "created": state.now})

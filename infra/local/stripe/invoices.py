@@ -3,29 +3,43 @@
 from __future__ import annotations
 
 from . import periods
+from .errors import StripeError
 from .shapes import Object, new_object, object_list
 from .state import State
 
 RETRY_DELAYS = (3 * periods.DAY, 5 * periods.DAY, 7 * periods.DAY)
-"""Seconds from a refused payment to the next attempt; after the last the invoice is left open and given up."""
+"""Seconds from a refused payment to the next attempt; after the last the invoice is left open."""
 
 
-def line(item: Object, amount: int, currency: str, description: str, period: tuple[int, int], **marks: bool) -> Object:
-    """A line for one subscription item: ``amount`` in minor units, negative for a credit; ``proration`` may be set."""
+def line(
+    item: Object,
+    amount: int,
+    currency: str,
+    description: str,
+    period: tuple[int, int],
+    *,
+    quantity: int | None = None,
+    proration: bool = False,
+) -> Object:
+    """A line for one subscription item: ``amount`` in minor units, negative for a credit.
+
+    ``quantity`` is the item's own unless given, as for usage.
+    """
     price = item["price"]
+    counted = item["quantity"] if quantity is None else quantity
     return new_object(
         "line_item",
         amount=amount,
         currency=currency,
         description=description,
         period={"start": period[0], "end": period[1]},
-        quantity=item["quantity"],
-        quantity_decimal=str(item["quantity"]),
+        quantity=counted,
+        quantity_decimal=str(counted),
         parent={
             "invoice_item_details": None,
             "subscription_item_details": {
                 "invoice_item": None,
-                "proration": marks.get("proration", False),
+                "proration": proration,
                 "proration_details": {"credited_items": None},
                 "subscription": item["subscription"],
                 "subscription_item": item["id"],
@@ -43,6 +57,13 @@ def line(item: Object, amount: int, currency: str, description: str, period: tup
 
 def draft(state: State, subscription: Object, lines: list[Object], reason: str, base_url: str) -> Object:
     """Draft an invoice over ``lines`` for a subscription; ``reason`` is Stripe's billing reason."""
+    made = composed(state, subscription, lines, reason)
+    made["hosted_invoice_url"] = f"{base_url}/invoice/{made['id']}"
+    return state.add(made, "invoice.created")
+
+
+def composed(state: State, subscription: Object, lines: list[Object], reason: str) -> Object:
+    """An invoice over ``lines``, stored nowhere."""
     customer = state.find("customer", subscription["customer"], "customer")
     total = sum(entry["amount"] for entry in lines)
     net = total + customer["balance"]
@@ -76,11 +97,11 @@ def draft(state: State, subscription: Object, lines: list[Object], reason: str, 
         total_excluding_tax=total,
         _ending_balance=min(0, net),
     )
-    made["hosted_invoice_url"] = f"{base_url}/invoice/{made['id']}"
+    made["automatic_tax"].update(_tax(subscription))
     for entry in lines:
         entry["invoice"] = made["id"]
     made["lines"] = object_list(lines, f"/v1/invoices/{made['id']}/lines")
-    return state.add(made, "invoice.created")
+    return made
 
 
 def finalize_and_collect(state: State, invoice: Object) -> None:
@@ -100,35 +121,56 @@ def finalize_and_collect(state: State, invoice: Object) -> None:
     collect(state, invoice)
 
 
-def collect(state: State, invoice: Object) -> bool:
+def collect(state: State, invoice: Object, *, by_hand: bool = False) -> bool:
     """Try to take what remains from the customer's card; an amount of zero is paid without one.
 
-    On a refusal the next attempt is set by ``RETRY_DELAYS``, or none when they are used up.
+    On a refusal the next attempt is set by ``RETRY_DELAYS``, or none when they are used up. An attempt ``by_hand``
+    after the first changes nothing about when the next one comes.
     """
     customer = state.find("customer", invoice["customer"], "customer")
-    declined = invoice["amount_remaining"] > 0 and customer["_card"] != "accepted"
-    with state.changing(invoice, "invoice.payment_failed" if declined else "invoice.paid"):
+    refused = invoice["amount_remaining"] > 0 and customer["_card"] != "accepted"
+    scheduled = not (by_hand and invoice["attempted"])
+    with state.changing(invoice, "invoice.payment_failed" if refused else "invoice.paid"):
         invoice["attempted"] = True
-        if invoice["amount_remaining"] > 0:
+        if invoice["amount_remaining"] > 0 and scheduled:
             invoice["attempt_count"] += 1
-        if declined:
+        if refused and scheduled:
             failures = invoice["attempt_count"]
             again = failures <= len(RETRY_DELAYS)
             invoice["next_payment_attempt"] = state.now + RETRY_DELAYS[failures - 1] if again else None
-        else:
-            invoice["status"] = "paid"
-            invoice["amount_paid"] = invoice["amount_due"]
-            invoice["amount_remaining"] = 0
-            invoice["next_payment_attempt"] = None
-            invoice["auto_advance"] = False
-            invoice["status_transitions"]["paid_at"] = state.now
-    if not declined:
+            invoice["auto_advance"] = again
+        elif not refused:
+            _settle(state, invoice)
+    if refused and not scheduled:
+        state.emit("invoice.payment_failed", invoice)
+    if not refused:
         state.emit("invoice.payment_succeeded", invoice)
-    return not declined
+    return not refused
+
+
+def declined() -> StripeError:
+    """Stripe's answer to a charge that the card's bank refused, or that there was no card for."""
+    return StripeError("Your card was declined.", code="card_declined", status=402, kind="card_error")
+
+
+def _settle(state: State, invoice: Object) -> None:
+    invoice["status"] = "paid"
+    invoice["amount_paid"] = invoice["amount_due"]
+    invoice["amount_remaining"] = 0
+    invoice["next_payment_attempt"] = None
+    invoice["auto_advance"] = False
+    invoice["status_transitions"]["paid_at"] = state.now
+
+
+def _tax(subscription: Object) -> Object:
+    """What an invoice says of a tax that is worked out for it; here it is always nothing."""
+    if not subscription["automatic_tax"]["enabled"]:
+        return {}
+    return {"enabled": True, "liability": {"type": "self"}, "provider": "stripe", "status": "complete"}
 
 
 def give_up(state: State, invoice: Object) -> None:
-    """Leave an open invoice unpaid: nothing is tried any more."""
+    """Leave an invoice as it is: nothing is tried any more."""
     with state.changing(invoice, "invoice.updated"):
         invoice["auto_advance"] = False
         invoice["next_payment_attempt"] = None

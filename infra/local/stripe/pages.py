@@ -1,14 +1,13 @@
-"""The pages a person meets: paying, the customer's portal, an invoice. Functions from objects to HTML."""
+"""The pages a person meets: paying, an invoice, and what all pages share. Functions from objects to HTML."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from html import escape
 
-from .checkout import price_phrase
+from .checkout import may_go_without_card, price_phrase
 from .periods import display
 from .shapes import Object
-from .subscriptions import current_period
 
 _STYLE = (
     "body{font:1rem/1.5 system-ui,sans-serif;max-width:32rem;margin:3rem auto;padding:0 1rem;color:#1a1a1a}"
@@ -16,6 +15,16 @@ _STYLE = (
     "td:last-child,th:last-child{text-align:right}fieldset{border:1px solid #767676;margin:1rem 0}"
     "label{display:block;padding:.2rem 0}button{font:inherit;padding:.5rem 1.2rem;margin:.3rem .6rem .3rem 0}"
     "[role=alert]{border-left:4px solid #b00020;padding-left:.8rem}"
+)
+
+_ADDRESS_FORM = (
+    "<fieldset><legend>Billing address</legend>"
+    '<label>Name <input name="name" autocomplete="organization" required></label>'
+    '<label>Address <input name="line1" autocomplete="address-line1" required></label>'
+    '<label>City <input name="city" autocomplete="address-level2"></label>'
+    '<label>Postal code <input name="postal_code" autocomplete="postal-code"></label>'
+    '<label>Country <input name="country" autocomplete="country" placeholder="US" pattern="[A-Z]{2}" required></label>'
+    "</fieldset>"
 )
 
 
@@ -37,43 +46,26 @@ def payment(session: Object, problem: str | None = None) -> str:
     if session["status"] == "expired":
         return document("Checkout expired", "<p>This checkout is no longer open. Start again where you came from.</p>")
     rows = "".join(
-        f"<tr><td>{escape(item['description'])}</td><td>{item['quantity']}</td><td>{escape(price_phrase(item))}</td></tr>"
+        f"<tr><td>{escape(item['description'])}</td><td>{item['quantity'] or 'as used'}</td>"
+        f"<td>{escape(price_phrase(item))}</td></tr>"
         for item in session["_line_items"]
     )
     days = session["_subscription_data"].get("trial_period_days")
     trial = f"<p>The first {days} days are free.</p>" if days else ""
     alert = f'<p role="alert">{escape(problem)}</p>' if problem else ""
     known_email = session["customer"] or session["customer_email"]
-    address = (
+    email = (
         "" if known_email else '<label>E-mail <input name="email" type="email" autocomplete="email" required></label>'
     )
+    address = _ADDRESS_FORM if session["billing_address_collection"] == "required" else ""
+    cards = card_choice("Pay by", may_be_none=may_go_without_card(session))
     cancel = f'<a href="{escape(session["cancel_url"])}">Cancel</a>' if session["cancel_url"] else ""
     return document(
         "Subscribe",
         f"{alert}<table><thead><tr><th>Plan</th><th>Quantity</th><th>Price each</th></tr></thead>"
         f"<tbody>{rows}</tbody></table>{trial}"
         f"<p>Due today: <strong>{display(session['amount_total'], session['currency'])}</strong></p>"
-        f'<form method="post">{address}{_card_choice("Pay by")}<button>Pay</button>{cancel}</form>',
-    )
-
-
-def portal(session: Object, customer: Object, subscriptions: list[Object], invoices: list[Object]) -> str:
-    """The customer's own page: subscriptions to end or keep, the card, invoices."""
-    parts = [_portal_subscription(subscription) for subscription in subscriptions]
-    rows = "".join(
-        f'<tr><td><a href="{escape(invoice["hosted_invoice_url"])}">{escape(invoice["number"])}</a></td>'
-        f"<td>{_date(invoice['created'])}</td><td>{invoice['status']}</td>"
-        f"<td>{display(invoice['amount_due'], invoice['currency'])}</td></tr>"
-        for invoice in invoices
-    )
-    back = f'<p><a href="{escape(session["return_url"])}">Return</a></p>' if session["return_url"] else ""
-    return document(
-        "Your subscription",
-        "".join(parts) + f'<form method="post"><input type="hidden" name="action" value="card">'
-        f"<p>The card on file is <strong>{customer['_card']}</strong>.</p>"
-        f"{_card_choice('Replace it by')}<button>Save card</button></form>"
-        "<h2>Invoices</h2><table><thead><tr><th>Number</th><th>Date</th><th>Status</th><th>Amount</th></tr></thead>"
-        f"<tbody>{rows}</tbody></table>{back}",
+        f'<form method="post">{email}{address}{cards}<button>Pay</button>{cancel}</form>',
     )
 
 
@@ -85,31 +77,24 @@ def invoice(shown: Object) -> str:
     )
     return document(
         f"Invoice {shown['number']}",
-        f"<p>{_date(shown['created'])}, {shown['status']}</p>"
+        f"<p>{date(shown['created'])}, {shown['status']}</p>"
         f"<table><thead><tr><th>For</th><th>Amount</th></tr></thead><tbody>{rows}"
         f"<tr><td>Total</td><td>{display(shown['total'], shown['currency'])}</td></tr>"
         f"<tr><td>Due</td><td>{display(shown['amount_remaining'], shown['currency'])}</td></tr></tbody></table>",
     )
 
 
-def _portal_subscription(subscription: Object) -> str:
-    ending = subscription["cancel_at_period_end"]
-    action, label = ("resume", "Keep the subscription") if ending else ("cancel", "Cancel at the end of the period")
-    state = f"{subscription['status']}, {'ends' if ending else 'renews'} {_date(current_period(subscription)[1])}"
+def card_choice(legend: str, *, may_be_none: bool = False) -> str:
+    """The choice between a card that works and one that does not, and of none where that is allowed."""
+    none = '<label><input type="radio" name="card" value="none"> No card for now</label>' if may_be_none else ""
     return (
-        f'<form method="post"><p>Subscription {escape(subscription["id"])}: <strong>{state}</strong></p>'
-        f'<input type="hidden" name="subscription" value="{escape(subscription["id"])}">'
-        f'<button name="action" value="{action}">{label}</button></form>'
-    )
-
-
-def _card_choice(legend: str) -> str:
-    return (
-        f"<fieldset><legend>{legend}</legend>"
+        f"<fieldset><legend>{escape(legend)}</legend>"
         '<label><input type="radio" name="card" value="accepted" checked> A card that works</label>'
-        '<label><input type="radio" name="card" value="declined"> A card that will be declined</label></fieldset>'
+        '<label><input type="radio" name="card" value="declined"> A card that will be declined</label>'
+        f"{none}</fieldset>"
     )
 
 
-def _date(moment: int) -> str:
+def date(moment: int) -> str:
+    """A moment's day in UTC."""
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d")

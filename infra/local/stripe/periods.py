@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 DAY = 86_400
 _ZERO_DECIMAL = frozenset(
@@ -41,9 +42,9 @@ def prorate(amount: int, start: int, end: int, now: int) -> int:
     return (2 * amount * left + (end - start)) // (2 * (end - start))
 
 
-def display(amount: int, currency: str) -> str:
-    """An amount for a person: ``USD 1,234.50``, ``JPY 500``."""
+def display(amount: int | Decimal, currency: str) -> str:
+    """An amount for a person: ``USD 1,234.50``, ``JPY 500``; fractions of a minor unit are shown: ``USD 0.0125``."""
     digits = 0 if currency in _ZERO_DECIMAL else 3 if currency in _THREE_DECIMAL else 2
-    sign = "-" if amount < 0 else ""
-    whole, part = divmod(abs(amount), 10**digits)
-    return f"{currency.upper()} {sign}{whole:,}" + (f".{part:0{digits}d}" if digits else "")
+    exact = Decimal(amount).scaleb(-digits)
+    shown = max(digits, -int(exact.normalize().as_tuple().exponent))
+    return f"{currency.upper()} {exact:,.{shown}f}"

@@ -1,61 +1,79 @@
-"""Invoice lines of a subscription: whole periods, and the credits and charges of a change in the middle of one."""
+"""Invoice lines of a subscription: whole periods, usage, and the credits and charges of a change in mid-period."""
 
 from __future__ import annotations
 
-from . import periods
-from .catalog import unit_amount
+from collections.abc import Iterable
+
+from . import meters, periods
+from .catalog import cost, unit_amount
 from .invoices import line
+from .items import is_metered, period_of, replaced
 from .shapes import Object
 from .state import State
 
 
 def full_lines(state: State, subscription: Object, *, free: bool = False) -> list[Object]:
-    """One line for each item over its whole current period; ``free`` in a trial."""
-    lines = []
-    for item in subscription["items"]["data"]:
+    """One line for each licensed item over its whole current period; ``free`` in a trial."""
+    lines: list[Object] = []
+    for item in _licensed(subscription["items"]["data"]):
         name = _product_name(state, item)
         amount = 0 if free else _amount(subscription, item)
-        per_unit = periods.display(
-            unit_amount(item["price"], subscription["currency"], "price"), subscription["currency"]
-        )
-        interval = item["price"]["recurring"]["interval"]
-        description = (
-            f"Trial period for {name}" if free else f"{item['quantity']} × {name} (at {per_unit} / {interval})"
-        )
-        lines.append(line(item, amount, subscription["currency"], description, _period(item)))
+        each = f"{item['quantity']} × {name} (at {_price_phrase(subscription, item)})"
+        description = f"Trial period for {name}" if free else each
+        lines.append(line(item, amount, subscription["currency"], description, period_of(item)))
     return lines
 
 
-def changed_lines(state: State, subscription: Object, before: list[Object], *, credit_only: bool) -> list[Object]:
-    """Credits for the unused time of items that changed or went, and charges for the rest of the period of the new.
+def usage_lines(state: State, subscription: Object, items: Iterable[Object], until: int) -> list[Object]:
+    """One line for each metered item over what was used and not billed before ``until``, which counts as billed then.
+
+    The amount is the sum of the usage times the decimal unit amount, rounded half up once.
+    """
+    lines: list[Object] = []
+    for item in items:
+        if is_metered(item["price"]):
+            start = item["_usage_from"]
+            meter = item["price"]["recurring"]["meter"]
+            used = meters.used(state, meter, subscription["customer"], start, until)
+            amount = cost(item["price"], subscription["currency"], used, "price")
+            description = f"{used} × {_product_name(state, item)} (at {_price_phrase(subscription, item)})"
+            lines.append(line(item, amount, subscription["currency"], description, (start, until), quantity=used))
+            item["_usage_from"] = until
+    return lines
+
+
+def changed_lines(
+    state: State, subscription: Object, before: list[Object], at: int, *, credit_only: bool
+) -> list[Object]:
+    """Credits for the unused time of licensed items that changed or went, charges for the rest of the new ones' period.
 
     ``credit_only`` leaves the charges out, for a change of interval, where a whole new period is billed instead.
     """
-    after = subscription["items"]["data"]
-    gone = [item for item in before if not any(_same(item, other) for other in after)]
-    came = [item for item in after if not any(_same(item, other) for other in before)]
-    lines = [_share(state, subscription, item, -1) for item in gone]
-    return lines if credit_only else lines + [_share(state, subscription, item, 1) for item in came]
+    gone, came = replaced(before, subscription["items"]["data"])
+    lines = [_share(state, subscription, item, at, -1) for item in _licensed(gone)]
+    return lines if credit_only else lines + [_share(state, subscription, item, at, 1) for item in _licensed(came)]
 
 
-def _share(state: State, subscription: Object, item: Object, sign: int) -> Object:
-    start, end = _period(item)
-    amount = sign * periods.prorate(_amount(subscription, item), start, end, state.now)
+def _share(state: State, subscription: Object, item: Object, at: int, sign: int) -> Object:
+    start, end = period_of(item)
+    amount = sign * periods.prorate(_amount(subscription, item), start, end, at)
     title = "Remaining time on" if sign > 0 else "Unused time on"
     description = f"{title} {item['quantity']} × {_product_name(state, item)}"
-    return line(item, amount, subscription["currency"], description, (state.now, end), proration=True)
+    return line(item, amount, subscription["currency"], description, (at, end), proration=True)
 
 
-def _same(one: Object, other: Object) -> bool:
-    return (one["id"], one["price"]["id"], one["quantity"]) == (other["id"], other["price"]["id"], other["quantity"])
+def _licensed(items: Iterable[Object]) -> list[Object]:
+    return [item for item in items if not is_metered(item["price"])]
 
 
 def _amount(subscription: Object, item: Object) -> int:
-    return unit_amount(item["price"], subscription["currency"], "price") * item["quantity"]
+    return cost(item["price"], subscription["currency"], item["quantity"], "price")
 
 
-def _period(item: Object) -> tuple[int, int]:
-    return item["current_period_start"], item["current_period_end"]
+def _price_phrase(subscription: Object, item: Object) -> str:
+    amount = unit_amount(item["price"], subscription["currency"], "price")
+    shown = periods.display(amount, subscription["currency"])
+    return shown if is_metered(item["price"]) else f"{shown} / {item['price']['recurring']['interval']}"
 
 
 def _product_name(state: State, item: Object) -> str:

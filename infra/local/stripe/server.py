@@ -59,7 +59,9 @@ class StripeServer(ThreadingHTTPServer):
             with self.state.changed:
                 kept = idempotency.recall(self.state, key, mark)
                 if kept is not None:
-                    return Reply(200, kept, (("Idempotency-Key", key), ("Idempotent-Replayed", "true")))
+                    return Reply(
+                        kept["status"], kept["answer"], (("Idempotency-Key", key), ("Idempotent-Replayed", "true"))
+                    )
                 return Reply(200, self._perform(request, sent, (key, mark)), (("Idempotency-Key", key),))
         finally:
             self.keys_in_use.leave(key)
@@ -92,6 +94,12 @@ class StripeServer(ThreadingHTTPServer):
         self.state.cause = (request.id, kept_as[0] if kept_as else None)
         try:
             answer = dispatch(self.state, request.method, request.path, sent, self.url)
+        except StripeError as refusal:
+            if refusal.status == 402 and kept_as:
+                # A card's refusal is the outcome of a call that was carried out: repeating the call repeats it.
+                idempotency.remember(self.state, *kept_as, refusal.body(), status=402)
+            self.state.commit()
+            raise
         finally:
             self.state.cause = (None, None)
         if kept_as:

@@ -18,23 +18,31 @@ API_VERSION = "2026-10-28.endive"
 """The version whose shapes are answered; the one that the pinned SDK speaks."""
 
 PREFIXES = {
+    "billing.meter": "mtr_test_",
+    "billing_portal.configuration": "bpc_",
     "billing_portal.session": "bps_",
     "checkout.session": "cs_test_",
     "customer": "cus_",
+    "entitlements.active_entitlement": "ent_test_",
+    "entitlements.feature": "feat_test_",
     "event": "evt_",
     "invoice": "in_",
     "item": "li_",
     "line_item": "il_",
     "price": "price_",
     "product": "prod_",
+    "product_feature": "prodft_",
     "subscription": "sub_",
     "subscription_item": "si_",
     "test_helpers.test_clock": "clock_",
 }
 
 LABELS = {
+    "billing.meter": "billing meter",
+    "billing_portal.configuration": "billing portal configuration",
     "billing_portal.session": "billing portal session",
     "checkout.session": "checkout.session",
+    "entitlements.feature": "feature",
     "test_helpers.test_clock": "test clock",
 }
 """Stripe's words for a kind in an error message, where they differ from its name."""

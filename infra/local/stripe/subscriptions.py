@@ -2,20 +2,24 @@
 
 ::
 
-    (checkout) → trialing ─ trial ends ─▶ active ◀─ payment succeeds ─┐
-        │                                   │ └─ payment refused ─▶ past_due ─ last retry refused ─▶ canceled
-        └─ no trial ────────────────────────▶                        (any state but canceled ─ cancel ─▶ canceled)
+    (checkout) ─ trial ─▶ trialing ─ trial ends ─▶ active ─ payment refused ─▶ past_due ─ last retry refused ─▶ unpaid
+        │                                          ▲  ▲                           │                              │
+        └─ no trial ───────────────────────────────┘  └────── nothing is owed ────┴──────────────────────────────┘
+    trialing ─ trial ends, no card, and so agreed ─▶ paused ─ resumed ─▶ active
+    (any state but canceled) ─ cancel ─▶ canceled
+
+An unpaid subscription goes on: its next invoices stay drafts of which nothing is collected, the open one can be paid.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import copy
 
-from . import invoices, periods
-from .catalog import unit_amount
+from . import changes, entitlements, invoices, periods
 from .errors import StripeError, missing_object
 from .forms import merge_metadata
-from .proration import changed_lines, full_lines
+from .items import changed_items, make_item
+from .proration import changed_lines, full_lines, usage_lines
 from .shapes import Object, new_object, object_list
 from .state import State
 
@@ -23,34 +27,21 @@ TRIAL_NOTICE = 3 * periods.DAY
 """Seconds before a trial's end at which its end is announced."""
 
 
-def choose_price(state: State, identifier: str, param: str) -> Object:
-    """An active, recurring price that a subscription may use."""
-    price = state.find("price", identifier, param)
-    if not price["active"]:
-        raise StripeError("The price specified is inactive. This field only accepts active prices.", param=param)
-    if price["recurring"] is None:
-        raise StripeError("The price specified is one-time; a subscription takes recurring prices.", param=param)
-    return price
-
-
-def require_one_interval(prices: list[Object], param: str) -> None:
-    """All prices of a subscription are billed together."""
-    if len({(price["recurring"]["interval"], price["recurring"]["interval_count"]) for price in prices}) > 1:
-        raise StripeError("All prices on a subscription must have the same billing interval.", param=param)
-
-
 def begin(
     state: State,
     customer: Object,
-    choices: list[tuple[Object, int]],
+    choices: list[tuple[Object, int | None]],
     *,
     currency: str,
-    trial_days: int | None,
-    metadata: dict[str, str],
+    terms: Object,
     base_url: str,
 ) -> tuple[Object, Object]:
-    """A new subscription to (price, quantity) ``choices`` and its first invoice, of zero during a trial."""
+    """A new subscription to (price, quantity) ``choices`` and its first invoice, of zero during a trial.
+
+    ``terms`` may have a checkout's ``trial_period_days``, ``trial_settings``, ``metadata`` and ``automatic_tax``.
+    """
     now = state.now
+    trial_days = terms.get("trial_period_days")
     trial_end = now + trial_days * periods.DAY if trial_days else None
     recurring = choices[0][0]["recurring"]
     end = trial_end or periods.period_end(now, now, recurring["interval"], recurring["interval_count"])
@@ -60,7 +51,7 @@ def begin(
         created=now,
         currency=currency,
         customer=customer["id"],
-        metadata=metadata,
+        metadata=merge_metadata({}, terms.get("metadata", {})),
         start_date=now,
         status="trialing" if trial_end else "active",
         test_clock=customer["test_clock"],
@@ -69,7 +60,11 @@ def begin(
         _trial_announced=False,
         _pending_lines=[],
     )
-    items = [_item(subscription, price, quantity, (now, end)) for price, quantity in choices]
+    if terms.get("automatic_tax"):
+        subscription["automatic_tax"].update(enabled=True, liability={"type": "self"})
+    if "trial_settings" in terms:
+        subscription["trial_settings"] = terms["trial_settings"]
+    items = [make_item(subscription, price, quantity, (now, end), now) for price, quantity in choices]
     subscription["items"] = object_list(items, f"/v1/subscription_items?subscription={subscription['id']}")
     with state.changing(customer, "customer.updated"):
         customer["currency"] = customer["currency"] or currency
@@ -77,8 +72,7 @@ def begin(
     invoice = invoices.draft(state, subscription, lines, "subscription_create", base_url)
     subscription["latest_invoice"] = invoice["id"]
     state.add(subscription, "customer.subscription.created")
-    invoices.finalize_and_collect(state, invoice)
-    follow_payment(state, subscription)
+    _collect(state, subscription, invoice)
     return subscription, invoice
 
 
@@ -89,64 +83,91 @@ def update(state: State, identifier: str, params: Object, base_url: str) -> Obje
         return _updated(state, subscription, params, base_url)
 
 
-def _updated(state: State, subscription: Object, params: Object, base_url: str) -> Object:
-    if subscription["status"] == "canceled" and params.keys() - {"metadata", "cancellation_details"}:
-        raise StripeError("A canceled subscription can only update its cancellation_details and metadata.")
-    items = _changed_items(state, subscription, params["items"]) if "items" in params else None
-    if "trial_end" in params and subscription["status"] != "trialing":
-        raise StripeError("The subscription is not in a trial.", param="trial_end")
-    behaviour = params.get("proration_behavior", "create_prorations")
-    invoice = None
-    with state.changing(subscription, "customer.subscription.updated"):
-        _set_plain_members(state, subscription, params)
-        if items is not None:
-            invoice = _replace_items(state, subscription, items, behaviour, base_url)
-    if invoice is not None:
-        invoices.finalize_and_collect(state, invoice)
-        follow_payment(state, subscription)
-    if "trial_end" in params:
-        end_trial(state, subscription, base_url)
+def resume(state: State, identifier: str, base_url: str) -> Object:
+    """Begin to bill a paused subscription, from now on; the customer needs a card that works."""
+    subscription = state.find("subscription", identifier)
+    if subscription["status"] != "paused":
+        raise StripeError("Only a paused subscription can be resumed.")
+    customer = state.find("customer", subscription["customer"], "customer")
+    if customer["_card"] != "accepted":
+        raise invoices.declined()
+    with state.living_by(subscription["test_clock"]):
+        subscription["billing_cycle_anchor"] = state.now
+        changes.forgive_usage(subscription, state.now)
+        with state.changing(subscription, "customer.subscription.resumed"):
+            subscription["status"] = "active"
+            invoice = _enter_period(state, subscription, "subscription_cycle", base_url)
+        _collect(state, subscription, invoice)
     return subscription
 
 
-def cancel_by_request(state: State, identifier: str, params: Object) -> Object:
-    """Cancel at once; a canceled subscription is as good as gone."""
+def cancel_by_request(state: State, identifier: str, params: Object, base_url: str) -> Object:
+    """Cancel at once; a canceled subscription is as good as gone.
+
+    ``invoice_now`` bills the usage and whatever else was not billed yet, ``prorate`` credits the unused time.
+    """
     subscription = state.find("subscription", identifier)
     if subscription["status"] == "canceled":
         raise missing_object("subscription", identifier, "id")
     with state.living_by(subscription["test_clock"]):
-        return cancel(state, subscription, "cancellation_requested", params.get("cancellation_details", {}))
+        if params.get("prorate") and subscription["status"] != "trialing":
+            items = subscription["items"]["data"]
+            unused = changed_lines(state, {**subscription, "items": {"data": []}}, items, state.now, credit_only=True)
+            subscription["_pending_lines"] += unused
+        details = params.get("cancellation_details", {})
+        billed_by = base_url if params.get("invoice_now") else None
+        return cancel(state, subscription, "cancellation_requested", details, billed_by=billed_by)
 
 
-def cancel(state: State, subscription: Object, reason: str, details: Object | None = None) -> Object:
-    """End a subscription now; what it left open is not collected any more."""
+def cancel(
+    state: State, subscription: Object, reason: str, details: Object | None = None, *, billed_by: str | None = None
+) -> Object:
+    """End a subscription now; what it left open is not collected any more.
+
+    ``billed_by`` is the server's address when usage and pending lines are billed by a last invoice.
+    """
+    trialing = subscription["status"] == "trialing"
     with state.changing(subscription, "customer.subscription.deleted"):
         subscription["status"] = "canceled"
         subscription["canceled_at"] = subscription["canceled_at"] or state.now
         subscription["ended_at"] = state.now
         subscription["cancellation_details"].update(details or {}, reason=reason)
+    if billed_by is not None and not trialing:
+        _bill_last(state, subscription, billed_by)
     for invoice in invoices.open_invoices(state, subscription=subscription["id"]):
         invoices.give_up(state, invoice)
+    entitlements.renew(state, subscription["customer"])
     return subscription
 
 
 def end_trial(state: State, subscription: Object, base_url: str) -> None:
-    """The trial is over now: the first paid period begins."""
-    with state.changing(subscription, "customer.subscription.updated"):
-        subscription["status"] = "active"
-        subscription["trial_end"] = state.now
-        subscription["billing_cycle_anchor"] = state.now
-        invoice = _enter_period(state, subscription, "subscription_cycle", base_url)
-    invoices.finalize_and_collect(state, invoice)
-    follow_payment(state, subscription)
+    """The trial is over now: the first paid period begins, unless there is no card and something else was agreed."""
+    agreed = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
+    has_card = state.find("customer", subscription["customer"], "customer")["_card"] != "none"
+    if not has_card and agreed == "cancel":
+        cancel(state, subscription, "payment_failed")
+    elif not has_card and agreed == "pause":
+        with state.changing(subscription, "customer.subscription.paused"):
+            subscription.update(status="paused", trial_end=state.now)
+        entitlements.renew(state, subscription["customer"])
+    else:
+        with state.changing(subscription, "customer.subscription.updated"):
+            subscription.update(status="active", trial_end=state.now, billing_cycle_anchor=state.now)
+            changes.forgive_usage(subscription, state.now)
+            invoice = _enter_period(state, subscription, "subscription_cycle", base_url)
+        _collect(state, subscription, invoice)
 
 
 def renew(state: State, subscription: Object, base_url: str) -> None:
-    """The period is over now: the next begins, with what was left pending on its invoice."""
+    """The period is over now: the next begins, with usage and what was left pending on its invoice."""
     with state.changing(subscription, "customer.subscription.updated"):
         invoice = _enter_period(state, subscription, "subscription_cycle", base_url)
-    invoices.finalize_and_collect(state, invoice)
-    follow_payment(state, subscription)
+    _collect(state, subscription, invoice)
+
+
+def end_at_period_end(state: State, subscription: Object, base_url: str) -> None:
+    """The last period is over: what was used in it is billed, and nothing more."""
+    cancel(state, subscription, "cancellation_requested", billed_by=base_url)
 
 
 def announce_trial_end(state: State, subscription: Object) -> None:
@@ -157,22 +178,52 @@ def announce_trial_end(state: State, subscription: Object) -> None:
 
 
 def follow_payment(state: State, subscription: Object) -> None:
-    """Bring the states of subscription and customer in line with what is paid and what is not."""
-    unpaid = invoices.open_invoices(state, subscription=subscription["id"])
-    if any(invoice["next_payment_attempt"] is None for invoice in unpaid):
-        cancel(state, subscription, "payment_failed")
-    elif subscription["status"] in ("active", "past_due"):
+    """Bring subscription, customer and entitlements in line with what is paid and what is not."""
+    owed = invoices.open_invoices(state, subscription=subscription["id"])
+    if subscription["status"] in ("active", "past_due", "unpaid"):
+        given_up = any(invoice["next_payment_attempt"] is None for invoice in owed)
         with state.changing(subscription, "customer.subscription.updated"):
-            subscription["status"] = "past_due" if unpaid else "active"
+            subscription["status"] = "active" if not owed else "unpaid" if given_up else "past_due"
     customer = state.find("customer", subscription["customer"], "customer")
     with state.changing(customer, "customer.updated"):
         customer["delinquent"] = bool(invoices.open_invoices(state, customer=customer["id"]))
+    entitlements.renew(state, customer["id"])
 
 
-def current_period(subscription: Object) -> tuple[int, int]:
-    """Start and end of the current period, which all items share."""
-    item = subscription["items"]["data"][0]
-    return item["current_period_start"], item["current_period_end"]
+def _updated(state: State, subscription: Object, params: Object, base_url: str) -> Object:
+    if subscription["status"] == "canceled" and params.keys() - {"metadata", "cancellation_details"}:
+        raise StripeError("A canceled subscription can only update its cancellation_details and metadata.")
+    items = changed_items(state, subscription, params["items"]) if "items" in params else None
+    if "trial_end" in params and subscription["status"] != "trialing":
+        raise StripeError("The subscription is not in a trial.", param="trial_end")
+    behaviour = params.get("proration_behavior", "create_prorations")
+    prorated_at = params.get("proration_date")
+    if items is not None:
+        _try_change(state, subscription, items, params)
+    invoice = None
+    with state.changing(subscription, "customer.subscription.updated"):
+        _set_plain_members(state, subscription, params)
+        if items is not None:
+            lines = changes.replace_items(state, subscription, items, behaviour, prorated_at)
+            invoice = None if lines is None else _bill(state, subscription, lines, "subscription_update", base_url)
+    if invoice is not None:
+        _collect(state, subscription, invoice)
+    if "trial_end" in params:
+        end_trial(state, subscription, base_url)
+    entitlements.renew(state, subscription["customer"])
+    return subscription
+
+
+def _try_change(state: State, subscription: Object, items: list[Object], params: Object) -> None:
+    """Refuse, before anything changes, what cannot be done or what may not be left unpaid and would be."""
+    tried = copy.deepcopy(subscription)
+    behaviour = params.get("proration_behavior", "create_prorations")
+    lines = changes.replace_items(state, tried, copy.deepcopy(items), behaviour, params.get("proration_date"))
+    if lines is None or params.get("payment_behavior") != "error_if_incomplete":
+        return
+    due = invoices.composed(state, tried, lines, "subscription_update")["amount_due"]
+    if due and state.find("customer", subscription["customer"], "customer")["_card"] != "accepted":
+        raise invoices.declined()
 
 
 def _set_plain_members(state: State, subscription: Object, params: Object) -> None:
@@ -184,104 +235,36 @@ def _set_plain_members(state: State, subscription: Object, params: Object) -> No
     ending = params.get("cancel_at_period_end", subscription["cancel_at_period_end"])
     if ending != subscription["cancel_at_period_end"]:
         subscription["cancel_at_period_end"] = ending
-        subscription["cancel_at"] = current_period(subscription)[1] if ending else None
+        subscription["cancel_at"] = changes.current_period(subscription)[1] if ending else None
         subscription["canceled_at"] = state.now if ending else None
         subscription["cancellation_details"]["reason"] = "cancellation_requested" if ending else None
 
 
-def _item(subscription: Object, price: Object, quantity: int, period: tuple[int, int]) -> Object:
-    return new_object(
-        "subscription_item",
-        created=subscription["created"],
-        current_period_start=period[0],
-        current_period_end=period[1],
-        plan=_plan(price),
-        price=price,
-        quantity=quantity,
-        subscription=subscription["id"],
-    )
-
-
-def _plan(price: Object) -> Object:
-    """The older object that Stripe still shows beside a price."""
-    same = ("active", "billing_scheme", "created", "currency", "id", "livemode", "metadata", "nickname", "product")
-    return new_object(
-        "plan",
-        amount=price["unit_amount"],
-        amount_decimal=price["unit_amount_decimal"],
-        interval=price["recurring"]["interval"],
-        interval_count=price["recurring"]["interval_count"],
-        **{name: price[name] for name in same},
-    )
-
-
-def _changed_items(state: State, subscription: Object, changes: list[Object]) -> list[Object]:
-    """The items as they will be; raises before anything changes."""
-    period = current_period(subscription)
-    items: dict[str, Object] = {item["id"]: item for item in subscription["items"]["data"]}
-    for index, change in enumerate(changes):
-        param = f"items[{index}]"
-        old = items.get(change.get("id", ""))
-        if "id" in change and old is None:
-            raise missing_object("subscription item", change["id"], f"{param}[id]")
-        if old is None and "price" not in change:
-            raise StripeError(f"Missing required param: {param}[price].", param=f"{param}[price]")
-        if old is not None and change.get("deleted"):
-            del items[old["id"]]
-            continue
-        price: Any = choose_price(state, change["price"], f"{param}[price]") if "price" in change else None
-        price = price or (old or {})["price"]
-        unit_amount(price, subscription["currency"], f"{param}[price]")
-        made = _item(subscription, price, change.get("quantity", old["quantity"] if old else 1), period)
-        if old is not None:
-            made.update(id=old["id"], created=old["created"])
-        else:
-            made["created"] = state.now
-        items[made["id"]] = made
-    if not items:
-        raise StripeError("A subscription must have at least one item.", param="items")
-    require_one_interval([item["price"] for item in items.values()], "items")
-    return list(items.values())
-
-
-def _replace_items(
-    state: State, subscription: Object, items: list[Object], behaviour: str, base_url: str
-) -> Object | None:
-    """Put ``items`` in place; the drafted invoice, if the change is billed at once."""
-    before = subscription["items"]["data"]
-    subscription["items"]["data"] = items
-    if subscription["status"] == "trialing":
-        return None
-    same_interval = _interval(before) == _interval(items)
-    if behaviour != "none":
-        subscription["_pending_lines"] += changed_lines(state, subscription, before, credit_only=not same_interval)
-    if not same_interval:
-        subscription["billing_cycle_anchor"] = state.now
-        return _enter_period(state, subscription, "subscription_update", base_url)
-    if behaviour == "always_invoice" and subscription["_pending_lines"]:
-        return _invoice(state, subscription, [], "subscription_update", base_url)
-    return None
-
-
-def _interval(items: list[Object]) -> tuple[str, int]:
-    recurring = items[0]["price"]["recurring"]
-    return recurring["interval"], recurring["interval_count"]
-
-
 def _enter_period(state: State, subscription: Object, reason: str, base_url: str) -> Object:
     """Begin the period that starts now and draft its invoice."""
-    interval, count = _interval(subscription["items"]["data"])
-    end = periods.period_end(subscription["billing_cycle_anchor"], state.now, interval, count)
-    for item in subscription["items"]["data"]:
-        item.update(current_period_start=state.now, current_period_end=end)
-    if subscription["cancel_at_period_end"]:
-        subscription["cancel_at"] = end
-    return _invoice(state, subscription, full_lines(state, subscription), reason, base_url)
+    return _bill(state, subscription, changes.enter_period(state, subscription, state.now), reason, base_url)
 
 
-def _invoice(state: State, subscription: Object, lines: list[Object], reason: str, base_url: str) -> Object:
-    """Draft an invoice over what is pending and ``lines``, and make it the latest."""
-    invoice = invoices.draft(state, subscription, subscription["_pending_lines"] + lines, reason, base_url)
-    subscription["_pending_lines"] = []
+def _bill(state: State, subscription: Object, lines: list[Object], reason: str, base_url: str) -> Object:
+    """Draft an invoice over ``lines`` and make it the latest."""
+    invoice = invoices.draft(state, subscription, lines, reason, base_url)
     subscription["latest_invoice"] = invoice["id"]
     return invoice
+
+
+def _collect(state: State, subscription: Object, invoice: Object) -> None:
+    """Collect a drafted invoice at once (Stripe waits an hour); while the subscription is unpaid it stays a draft."""
+    if subscription["status"] == "unpaid":
+        invoices.give_up(state, invoice)
+    else:
+        invoices.finalize_and_collect(state, invoice)
+    follow_payment(state, subscription)
+
+
+def _bill_last(state: State, subscription: Object, base_url: str) -> None:
+    usage = usage_lines(state, subscription, subscription["items"]["data"], state.now)
+    lines = changes.take_pending(subscription) + usage
+    if any(line["amount"] for line in lines):
+        with state.changing(subscription):
+            invoice = _bill(state, subscription, lines, "subscription_cycle", base_url)
+        _collect(state, subscription, invoice)

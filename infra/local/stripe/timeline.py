@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from . import checkout, invoices, subscriptions
+from .changes import current_period
 from .shapes import Object
 from .state import State
 
@@ -64,15 +65,15 @@ def _upcoming(state: State, base_url: str) -> Iterator[Due]:
 
 def _upcoming_of(state: State, subscription: Object, base_url: str) -> Iterator[tuple[int, int, Callable[[], object]]]:
     if subscription["cancel_at"] is not None:
-        yield subscription["cancel_at"], 0, lambda: subscriptions.cancel(state, subscription, "cancellation_requested")
+        yield subscription["cancel_at"], 0, lambda: subscriptions.end_at_period_end(state, subscription, base_url)
     if subscription["status"] == "trialing":
         trial_end = subscription["trial_end"]
         if not subscription["_trial_announced"]:
             announced_at = max(subscription["created"], trial_end - subscriptions.TRIAL_NOTICE)
             yield announced_at, 0, lambda: subscriptions.announce_trial_end(state, subscription)
         yield trial_end, 2, lambda: subscriptions.end_trial(state, subscription, base_url)
-    else:
-        end = subscriptions.current_period(subscription)[1]
+    elif subscription["status"] != "paused":
+        end = current_period(subscription)[1]
         yield end, 2, lambda: subscriptions.renew(state, subscription, base_url)
 
 

@@ -239,3 +239,77 @@ def test_an_invoice_has_a_page(local, price):
 @pytest.mark.parametrize("path", ["/", "/pay/cs_none", "/portal/bps_none", "/invoice/in_none"])
 def test_an_unknown_page_is_not_found(local, path):
     assert local.visit(local.server.url + path)[0] == 404
+
+
+TAXED = {"automatic_tax": {"enabled": True}, "tax_id_collection": {"enabled": True}}
+
+
+def test_a_taxed_session_learns_the_payers_address_if_it_may(local, price, assert_shape):
+    customer = local.client.v1.customers.create(params={"email": "owner@bank.example", "preferred_locales": ["zh-CN"]})
+    session = local.open_session(
+        price,
+        customer=customer.id,
+        customer_update={"address": "auto", "name": "auto"},
+        billing_address_collection="required",
+        **TAXED,
+    )
+    assert_shape(session)
+    assert session.automatic_tax.enabled
+    assert 'name="country"' in local.visit(str(session.url))[1]
+    local.visit(str(session.url), "card=accepted&name=Harbour+Bank&line1=1+Quay&city=London&country=GB")
+    learned = local.client.v1.customers.retrieve(customer.id)
+    assert (learned.name, learned.address.country, learned.address.postal_code) == ("Harbour Bank", "GB", None)
+    paid = local.client.v1.checkout.sessions.retrieve(session.id, params={"expand": ["subscription.latest_invoice"]})
+    assert paid.customer_details.address.city == "London"
+    assert paid.subscription.automatic_tax.enabled
+    assert (paid.subscription.latest_invoice.automatic_tax.status, paid.subscription.latest_invoice.total_taxes) == (
+        "complete",
+        [],
+    )
+
+
+def test_a_session_that_may_not_write_to_the_customer_leaves_it(local, price):
+    address = {"line1": "1 Quay", "country": "GB"}
+    customer = local.client.v1.customers.create(params={"name": "Harbour Bank", "address": address})
+    session = local.open_session(price, customer=customer.id, automatic_tax={"enabled": True})
+    local.visit(str(session.url), "card=accepted&name=Other&country=US")
+    same = local.client.v1.customers.retrieve(customer.id)
+    assert (same.name, same.address.country) == ("Harbour Bank", "GB")
+
+
+@pytest.mark.parametrize(
+    ("params", "param"),
+    [
+        ({"automatic_tax": {"enabled": True}}, "automatic_tax"),
+        ({"automatic_tax": {"enabled": True}, "customer_update": {"address": "never"}}, "automatic_tax"),
+        ({"tax_id_collection": {"enabled": True}, "customer_update": {"address": "auto"}}, "tax_id_collection"),
+    ],
+)
+def test_tax_on_an_existing_customer_needs_leave_to_update_it(local, price, params, param):
+    customer = local.client.v1.customers.create(params={"email": "owner@bank.example"})
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        local.open_session(price, customer=customer.id, **params)
+    assert refused.value.param == param
+
+
+def test_only_a_customer_that_is_there_can_be_updated(local, price):
+    assert local.open_session(price, **TAXED).automatic_tax.enabled
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        local.open_session(price, customer_update={"address": "auto"})
+    assert refused.value.param == "customer_update"
+
+
+def test_a_price_is_subscribed_to_once(local, price):
+    line = {"price": price.id, "quantity": 1}
+    with pytest.raises(stripe.InvalidRequestError, match="two items with the same price"):
+        local.open_session(price, line_items=[line, line])
+    with pytest.raises(stripe.InvalidRequestError) as missing:
+        local.open_session(price, line_items=[{"price": price.id}])
+    assert missing.value.param == "line_items[0][quantity]"
+
+
+def test_customers_are_listed(local):
+    made = [local.client.v1.customers.create(params={"email": f"{name}@bank.example"}) for name in "ab"]
+    local.client.v1.customers.delete(made[0].id)
+    assert [found.id for found in local.client.v1.customers.list().data] == [made[1].id]
+    assert local.client.v1.customers.list(params={"email": "a@bank.example"}).data == []

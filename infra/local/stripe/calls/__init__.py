@@ -6,7 +6,7 @@ from ..errors import StripeError
 from ..expansion import present
 from ..shapes import Object
 from ..state import State
-from . import catalog, checkout, clocks, customers, subscriptions
+from . import catalog, checkout, clocks, customers, features, meters, portal, subscriptions
 from .table import Call
 
 ROUTES = [
@@ -14,6 +14,9 @@ ROUTES = [
     *customers.ROUTES,
     *catalog.ROUTES,
     *checkout.ROUTES,
+    *features.ROUTES,
+    *meters.ROUTES,
+    *portal.ROUTES,
     *subscriptions.ROUTES,
 ]
 

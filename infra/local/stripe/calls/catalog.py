@@ -5,6 +5,7 @@ from __future__ import annotations
 from .. import catalog
 from ..forms import (
     Reader,
+    amount,
     array,
     boolean,
     choice,
@@ -42,7 +43,8 @@ _RECURRING = fields(
     {
         "interval": choice("day", "week", "month", "year"),
         "interval_count": positive,
-        "usage_type": choice("licensed"),
+        "meter": text,
+        "usage_type": choice("licensed", "metered"),
     },
     ("interval",),
 )
@@ -50,11 +52,12 @@ _PRICE: dict[str, Reader] = {
     **_PRICE_UPDATE,
     "billing_scheme": choice("per_unit"),
     "currency": currency,
-    "currency_options": mapping(fields({"unit_amount": natural}, ("unit_amount",))),
+    "currency_options": mapping(fields({"unit_amount": natural, "unit_amount_decimal": amount})),
     "product": text,
     "recurring": _RECURRING,
     "tax_behavior": choice("exclusive", "inclusive", "unspecified"),
     "unit_amount": natural,
+    "unit_amount_decimal": amount,
 }
 
 
@@ -90,7 +93,7 @@ ROUTES = [
         "prices",
         _PRICE,
         lambda call: catalog.create_price(call.state, call.params),
-        ("currency", "product", "unit_amount"),
+        ("currency", "product"),
     ),
     route("GET", "prices/{id}", {}, retrieve("price")),
     route("POST", "prices/{id}", _PRICE_UPDATE, lambda call: catalog.update_price(call.state, call.id, call.params)),

@@ -1,4 +1,4 @@
-"""Calls about checkout sessions and the portal's sessions."""
+"""Calls about checkout sessions."""
 
 from __future__ import annotations
 
@@ -19,23 +19,36 @@ from ..forms import (
 )
 from .table import PAGE, equal, listed, retrieve, route
 
+_ENABLED = fields({"enabled": boolean}, ("enabled",))
+_MISSING = choice("cancel", "create_invoice", "pause")
+_END_BEHAVIOR = fields({"missing_payment_method": _MISSING}, ("missing_payment_method",))
+_SUBSCRIPTION_DATA = fields(
+    {
+        "metadata": metadata,
+        "trial_period_days": positive,
+        "trial_settings": fields({"end_behavior": _END_BEHAVIOR}, ("end_behavior",)),
+    }
+)
 _SESSION: dict[str, Reader] = {
     "allow_promotion_codes": boolean,
+    "automatic_tax": _ENABLED,
     "billing_address_collection": choice("auto", "required"),
     "cancel_url": web_address,
     "client_reference_id": text,
     "currency": currency,
     "customer": text,
     "customer_email": email,
+    "customer_update": fields(dict.fromkeys(("address", "name"), choice("auto", "never"))),
     "expires_at": integer,
-    "line_items": array(fields({"price": text, "quantity": positive}, ("price", "quantity"))),
+    "line_items": array(fields({"price": text, "quantity": positive}, ("price",))),
     "locale": text,
     "metadata": metadata,
     "mode": choice("subscription"),
-    "payment_method_collection": choice("always"),
+    "payment_method_collection": choice("always", "if_required"),
     "payment_method_types": array(choice("card")),
-    "subscription_data": fields({"metadata": metadata, "trial_period_days": positive}),
+    "subscription_data": _SUBSCRIPTION_DATA,
     "success_url": web_address,
+    "tax_id_collection": _ENABLED,
     "ui_mode": choice("hosted_page"),
 }
 
@@ -55,11 +68,4 @@ ROUTES = [
     ),
     route("GET", "checkout/sessions/{id}", {}, retrieve("checkout.session")),
     route("POST", "checkout/sessions/{id}/expire", {}, lambda call: checkout.expire_by_request(call.state, call.id)),
-    route(
-        "POST",
-        "billing_portal/sessions",
-        {"customer": text, "locale": text, "return_url": web_address},
-        lambda call: checkout.create_portal_session(call.state, call.params, call.base_url),
-        ("customer",),
-    ),
 ]

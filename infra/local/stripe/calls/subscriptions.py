@@ -4,20 +4,37 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import invoices, subscriptions
+from .. import invoices, payments, preview, subscriptions
 from ..forms import Reader, array, boolean, choice, fields, integer, metadata, optional_text, positive, text
 from ..shapes import Object
 from .table import PAGE, equal, listed, retrieve, route
 
 _CANCELLATION = fields({"comment": optional_text, "feedback": optional_text})
+_ITEMS = array(fields({"deleted": boolean, "id": text, "price": text, "quantity": positive}))
+_PRORATION = choice("always_invoice", "create_prorations", "none")
 _SUBSCRIPTION: dict[str, Reader] = {
     "cancel_at_period_end": boolean,
     "cancellation_details": _CANCELLATION,
     "description": optional_text,
-    "items": array(fields({"deleted": boolean, "id": text, "price": text, "quantity": positive})),
+    "items": _ITEMS,
     "metadata": metadata,
-    "proration_behavior": choice("always_invoice", "create_prorations", "none"),
+    "payment_behavior": choice("allow_incomplete", "error_if_incomplete"),
+    "proration_behavior": _PRORATION,
+    "proration_date": integer,
     "trial_end": choice("now"),
+}
+_PREVIEW: dict[str, Reader] = {
+    "customer": text,
+    "preview_mode": choice("next"),
+    "subscription": text,
+    "subscription_details": fields(
+        {
+            "cancel_at_period_end": boolean,
+            "items": _ITEMS,
+            "proration_behavior": _PRORATION,
+            "proration_date": integer,
+        }
+    ),
 }
 _MOMENTS = fields(dict.fromkeys(("gt", "gte", "lt", "lte"), integer))
 
@@ -63,9 +80,23 @@ ROUTES = [
     route(
         "DELETE",
         "subscriptions/{id}",
-        {"cancellation_details": _CANCELLATION},
-        lambda call: subscriptions.cancel_by_request(call.state, call.id, call.params),
+        {"cancellation_details": _CANCELLATION, "invoice_now": boolean, "prorate": boolean},
+        lambda call: subscriptions.cancel_by_request(call.state, call.id, call.params, call.base_url),
     ),
+    route(
+        "POST",
+        "subscriptions/{id}/resume",
+        {"billing_cycle_anchor": choice("now")},
+        lambda call: subscriptions.resume(call.state, call.id, call.base_url),
+    ),
+    route(
+        "POST",
+        "invoices/create_preview",
+        _PREVIEW,
+        lambda call: preview.create(call.state, call.params),
+        ("subscription",),
+    ),
+    route("POST", "invoices/{id}/pay", {"off_session": boolean}, lambda call: payments.pay(call.state, call.id)),
     route("GET", "invoices/{id}", {}, retrieve("invoice")),
     route(
         "GET",
