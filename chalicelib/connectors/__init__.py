@@ -4,3 +4,7 @@ The pure heart reads from left to right: `formats` (bytes to checked text), `map
 `expressions` (the mapping as SQL), `known` and `staging` (rows, accepted or in `quarantine`), `delta` against the last
 `snapshot`, and `chunks` (the changes, cut into messages). It needs files and a DuckDB, and neither network nor clock.
 """
+
+from chalicelib.connectors.exported import EXPORTED
+
+__all__ = ["EXPORTED"]

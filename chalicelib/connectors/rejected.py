@@ -12,6 +12,7 @@ from chalicelib.connectors.runs import find_run, list_runs
 from chalicelib.platform.batches import write_items
 from chalicelib.platform.errors import NotFound
 from chalicelib.platform.pages import Cursor, page_of
+from chalicelib.platform.sealing import Vault
 from chalicelib.platform.tenant import Tenant
 
 KEPT_BYTES = 16 * 1024
@@ -82,6 +83,11 @@ def list_rejected(
     return rows, after
 
 
+def opened_text(vault: Vault, stored: QuarantinedRow) -> str:
+    """The text of a stored row, or as much of it as is kept. Raises SealBroken."""
+    return vault.open(stored.sealed, bound_to=_bound_to(stored.pk, stored.line))["raw"]
+
+
 def _newest_run(tenant: Tenant, connector_id: str) -> str:
     runs, _ = list_runs(tenant, connector_id, limit=1, cursor=None)
     if not runs:
@@ -90,7 +96,7 @@ def _newest_run(tenant: Tenant, connector_id: str) -> str:
 
 
 def _opened(tenant: Tenant, stored: QuarantinedRow) -> RejectedRow:
-    raw = tenant.vault.open(stored.sealed, bound_to=_bound_to(stored.pk, stored.line))["raw"]
+    raw = opened_text(tenant.vault, stored)
     return RejectedRow(stored.line, stored.reasons, stored.mapping_version, raw, stored.raw_bytes)
 
 
