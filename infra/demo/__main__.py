@@ -47,8 +47,8 @@ def main() -> int:
 def _play(here: stack.Stack, scratch: Path) -> tuple[dict[str, Any], Findings]:
     findings = Findings()
     _scene("Harbour Bank and Meridian Credit sign up, pay, and get tables and keys of their own")
-    bank = scenario.sign_up(here.url, name="Harbour Bank", email=_fresh_email("harbour-bank"))
-    rival = scenario.sign_up(here.url, name="Meridian Credit", email=_fresh_email("meridian-credit"))
+    bank = scenario.sign_up(here, name="Harbour Bank", email=_fresh_email("harbour-bank"))
+    rival = scenario.sign_up(here, name="Meridian Credit", email=_fresh_email("meridian-credit"))
     console.print(f"  {bank.name}: tenant {bank.tenant_id}\n  {rival.name}: tenant {rival.tenant_id}")
 
     _scene("Harbour Bank's core system exports six months, and a receiver waits for webhooks")

@@ -13,9 +13,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from infra.demo import client
+from infra.demo import client, mailbox
 from infra.demo.client import Client, wait_for
 from infra.local import processes
+from infra.local.stack import Stack
 from infra.paths import ROOT, TENANTS
 
 SAMPLES = TENANTS / "samples"
@@ -43,11 +44,25 @@ def generate_extracts(folder: Path, *, months: Sequence[str] = (), rows: int | N
     return json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
 
 
-def sign_up(base: str, *, name: str, email: str) -> Institution:
-    """Signs up, pays on the checkout page, waits for provisioning and claims the API key."""
+@dataclass(frozen=True)
+class Applicant:
+    """Who signed up: the tenant's id, the claim token's client, and the page to subscribe on."""
+
+    tenant_id: str
+    name: str
+    claim: Client
+    checkout_url: str
+
+    @property
+    def path(self) -> str:
+        """Where the sign-up is seen."""
+        return f"/v1/signup/{self.tenant_id}"
+
+
+def apply(here: Stack, *, name: str, email: str, plan: str = "growth") -> Applicant:
+    """Fills in the sign-up and proves the mailbox with the code that was mailed to it."""
     details = tomllib.loads((INSTITUTION / "institution.toml").read_text(encoding="utf-8"))
-    public = Client(base)
-    made = public.post(
+    made = Client(here.url).post(
         "/v1/signup",
         {
             "organisation": name,
@@ -56,15 +71,30 @@ def sign_up(base: str, *, name: str, email: str) -> Institution:
             "locale": details["locale"],
             "currency": "CNY",
             "email": email,
-            "plan": "growth",
+            "plan": plan,
         },
     )
-    client.pay(made["checkout_url"])
-    waiting = Client(base, made["claim_token"])
-    path = f"/v1/signup/{made['tenant_id']}"
-    wait_for(f"provisioning of {name}", lambda: True if waiting.get(path)["ready"] else None, seconds=180)
-    key = waiting.post(f"{path}/claim")
-    return Institution(made["tenant_id"], name, Client(base, key["api_key"]))
+    claim = Client(here.url, made["claim_token"])
+    code = mailbox.code_for(here.aws_url, email)
+    page = claim.post(f"/v1/signup/{made['tenant_id']}/verify", {"code": code})
+    return Applicant(made["tenant_id"], name, claim, page["checkout_url"])
+
+
+def subscribe(applicant: Applicant) -> Institution:
+    """Pays on the checkout page, waits for provisioning and claims the API key."""
+    client.pay(applicant.checkout_url)
+    wait_for(
+        f"provisioning of {applicant.name}",
+        lambda: True if applicant.claim.get(applicant.path)["ready"] else None,
+        seconds=180,
+    )
+    key = applicant.claim.post(f"{applicant.path}/claim")
+    return Institution(applicant.tenant_id, applicant.name, Client(applicant.claim.base, key["api_key"]))
+
+
+def sign_up(here: Stack, *, name: str, email: str) -> Institution:
+    """From the form to the first API key."""
+    return subscribe(apply(here, name=name, email=email))
 
 
 def begin_receiving(institution: Institution, folder: Path) -> tuple[int, Path]:

@@ -68,13 +68,13 @@ def extracts(tmp_path_factory: pytest.TempPathFactory) -> Extracts:
 @pytest.fixture(scope="session")
 def bank(stack: Stack, deployed_tree: str) -> Institution:
     """An institution that signed up, paid and has its API key."""
-    return scenario.sign_up(stack.url, name="Harbour Bank", email="owner@harbour-bank.example")
+    return scenario.sign_up(stack, name="Harbour Bank", email="owner@harbour-bank.example")
 
 
 @pytest.fixture(scope="session")
 def rival(stack: Stack) -> Institution:
     """Another institution of the same stack."""
-    return scenario.sign_up(stack.url, name="Meridian Credit", email="owner@meridian-credit.example")
+    return scenario.sign_up(stack, name="Meridian Credit", email="owner@meridian-credit.example")
 
 
 @pytest.fixture(scope="session")
