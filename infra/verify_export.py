@@ -194,7 +194,7 @@ def _lines(path: Path) -> Iterator[Row]:
 
 def _rows(path: Path, columns: Columns) -> Iterator[Row]:
     """The rows of a Parquet file as their JSON would be."""
-    chosen = ", ".join(_READ.get(type, '"{0}"').format(name) for name, type in columns.items())
+    chosen = ", ".join(_READ.get(type, '"{0}"').format(name.replace('"', '""')) for name, type in columns.items())
     nested = [name for name, type in columns.items() if type == "json"]
     with duckdb.connect(":memory:", config={"threads": 1, "memory_limit": "512MB"}) as con:
         found = con.execute(f"SELECT {chosen} FROM read_parquet(?)", [str(path)])  # noqa: S608 - columns are quoted
