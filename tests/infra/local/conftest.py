@@ -74,7 +74,8 @@ class LocalStripe:
     def make_price(self, **params: Any) -> stripe.Price:
         """USD 20.00 per month and seat, unless ``params`` says otherwise."""
         product = params.pop("product", None) or self.client.v1.products.create(params={"name": "Growth"}).id
-        usual: Any = {"currency": "usd", "unit_amount": 2000, "recurring": {"interval": "month"}}
+        amount = {} if "unit_amount_decimal" in params else {"unit_amount": 2000}
+        usual: Any = {"currency": "usd", **amount, "recurring": {"interval": "month"}}
         return self.client.v1.prices.create(params={**usual, "product": product, **params})
 
     def open_session(self, price: stripe.Price, **params: Any) -> stripe.checkout.Session:
