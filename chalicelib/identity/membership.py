@@ -79,8 +79,10 @@ def add_owner(tenant_id: str, email: str, name: str | None = None) -> User:
     address = email.lower()
     for _ in range(TRIES):
         found = people.find_by_email(address)
-        if found is None or not _is_owner_of(found, tenant_id):
+        if found is not None and not _is_owner_of(found, tenant_id):
             _check_free(tenant_id, address)
+            continue
+        if found is None:
             found = _new_user(tenant_id, address, name, OWNER, utc_now())
             counted = recount(tenant_id, NOBODY, counts_for(OWNER, INVITED))
             if not commit_one(shared(), Group(found.pk, [*_entered(found), *counted])):
