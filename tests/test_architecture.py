@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = ROOT / "chalicelib"
 PLATFORM = "platform"
-EDGES = ("routes", "handlers", "authorizer")
+EDGES = ("routes", "handlers", "authorizer", "gate")
 """The modules of a domain that meet HTTP or a queue; a second one of a kind is named `<what>_routes`."""
 
 MAX_LINES = 400
