@@ -1,6 +1,8 @@
 """Billing: the plans on sale, Stripe Checkout, and Stripe's events applied by fetching the truth."""
 
-from chalicelib.billing.checkout import CheckoutPage, Locale, open_checkout
-from chalicelib.billing.plans import find_plan
+from chalicelib.billing.checkout import CheckoutPage, open_checkout
+from chalicelib.billing.clock import billing_now
+from chalicelib.billing.customers import Locale
+from chalicelib.billing.plans import find_plan, plans
 
-__all__ = ["CheckoutPage", "Locale", "find_plan", "open_checkout"]
+__all__ = ["CheckoutPage", "Locale", "billing_now", "find_plan", "open_checkout", "plans"]

@@ -1,23 +1,31 @@
-"""Stripe Checkout: the page where an institution subscribes, and what came of it."""
+"""Stripe Checkout: the page where an institution subscribes. A tenant has one open at a time, and finds it again."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from chalicelib.billing.customers import ensure_customer, locale_of
 from chalicelib.billing.errors import PaymentsUnavailable
-from chalicelib.billing.plans import Plan
-from chalicelib.billing.stripe_client import stripe_client
-from chalicelib.platform.errors import Invalid
+from chalicelib.billing.follow import ENDED
+from chalicelib.billing.plans import Interval, Plan
+from chalicelib.billing.stripe_client import is_missing, payments, stripe_client
+from chalicelib.platform.aws import send
+from chalicelib.platform.errors import Conflict
 from chalicelib.platform.settings import settings
 from chalicelib.platform.telemetry import logger
+from chalicelib.tenancy import State, TenantRecord, find_tenant, records
 
 if TYPE_CHECKING:
     from stripe.checkout import Session
-    from stripe.params.checkout import SessionCreateParams, SessionCreateParamsSubscriptionData
-
-Locale = Literal["zh_CN", "en"]
-_STRIPE_LOCALES: dict[Locale, Literal["zh", "en"]] = {"zh_CN": "zh", "en": "en"}
+    from stripe.params.checkout import (
+        SessionCreateParams,
+        SessionCreateParamsLineItem,
+        SessionCreateParamsSubscriptionData,
+    )
 
 
 @dataclass(frozen=True)
@@ -28,101 +36,182 @@ class CheckoutPage:
     url: str
 
 
-@dataclass(frozen=True)
-class CheckoutResult:
-    """What Stripe says of a checkout session now.
+def open_checkout(record: TenantRecord, plan: Plan, *, interval: Interval, seats: int = 0) -> CheckoutPage:
+    """The page on which a tenant subscribes to a plan, by the month or the year, with `seats` beyond the included ones.
 
-    `tenant_id` is None for a session that sign-up did not open; `settled` is True once it is paid or its trial began;
-    the others are None until then.
+    For one choice it is always the same page while that is open; one that has expired, or that was opened for another
+    choice, is replaced. Repeating it after any failure is harmless, and two at once get the same page.
+
+    Raises Conflict for a tenant that subscribes already, or whose checkout is completed; Invalid for a currency without
+    a price or an address that Stripe refuses; NotFound for a sign-up that was forgotten meanwhile; PaymentsUnavailable
+    when Stripe cannot be reached or does not know the price.
     """
-
-    tenant_id: str | None
-    settled: bool
-    customer_id: str | None
-    subscription_id: str | None
-    subscription_status: str | None
-
-
-def open_checkout(tenant_id: str, plan: Plan, *, currency: str, email: str, locale: Locale) -> CheckoutPage:
-    """Opens the page on which a tenant subscribes to a plan; for one tenant and plan always the same page.
-
-    Raises Invalid for a currency without a price or an address that Stripe refuses, PaymentsUnavailable when Stripe
-    cannot be reached or does not know the price.
-    """
-    import stripe  # cold start: only sign-up opens pages
-
-    price = plan.price(currency)
-    client = stripe_client()
-    try:
-        found = client.v1.prices.list({"lookup_keys": [price.lookup_key], "active": True, "limit": 1}).data
-        if not found:
-            logger.error("price is not in Stripe; run infra.stripe_sync", extra={"lookup_key": price.lookup_key})
-            raise PaymentsUnavailable("this plan cannot be paid for yet")
-        session = client.v1.checkout.sessions.create(
-            _session_parameters(tenant_id, plan, found[0].id, email=email, locale=locale),
-            {"idempotency_key": f"checkout-{tenant_id}-{price.lookup_key}"},
+    _require_no_subscription(record)
+    with payments("checkout not opened", tenant_id=record.pk):
+        customer_id = ensure_customer(record)
+        choice = _choice(record, plan, interval, seats)
+        if (page := _open_page(record, choice)) is not None:
+            return page
+        parameters = _session_parameters(record, plan, choice, customer_id, _line_items(record, plan, interval, seats))
+        session = stripe_client().v1.checkout.sessions.create(
+            parameters, {"idempotency_key": _key_of(parameters, record.checkout_session_id)}
         )
-    except stripe.InvalidRequestError as error:
-        if error.param == "customer_email":
-            raise Invalid("the address is not one that the payment page accepts", pointer="/email") from None
-        raise _unavailable(tenant_id, error) from error
-    except stripe.StripeError as error:
-        raise _unavailable(tenant_id, error) from error
-    assert session.url is not None, "an open session has a page"
-    return CheckoutPage(session.id, session.url)
+    _note(record, session.id, plan)
+    return _page(session)
 
 
-def read_checkout(session_id: str) -> CheckoutResult | None:
-    """What Stripe says of a session now, or None when Stripe has no such session. Raises stripe.StripeError."""
-    import stripe  # cold start: only `bill` reads sessions
+def find_session(session_id: str) -> Session | None:
+    """A checkout session as Stripe has it now; None when there is none of that id. Raises stripe.StripeError."""
+    import stripe  # cold start: most calls of the API never speak to Stripe
 
     try:
-        session = stripe_client().v1.checkout.sessions.retrieve(session_id, {"expand": ["subscription"]})
+        return stripe_client().v1.checkout.sessions.retrieve(session_id)
     except stripe.InvalidRequestError as error:
-        if error.code == "resource_missing":
+        if is_missing(error):
             return None
         raise
-    return _result(session)
+
+
+def find_prices(lookup_keys: Sequence[str]) -> dict[str, str]:
+    """The ids of the prices on sale under these lookup keys (ten at most). Raises PaymentsUnavailable when Stripe lacks
+    one, and stripe.StripeError."""
+    found = stripe_client().v1.prices.list({"lookup_keys": list(lookup_keys), "active": True, "limit": 100}).data
+    prices = {price.lookup_key: price.id for price in found if price.lookup_key}
+    if missing := sorted(set(lookup_keys) - prices.keys()):
+        logger.error("prices are not in Stripe; run infra.stripe_sync", extra={"lookup_keys": missing})
+        raise PaymentsUnavailable("this plan cannot be paid for yet")
+    return prices
+
+
+def _open_page(record: TenantRecord, choice: dict[str, str]) -> CheckoutPage | None:
+    """The page that is open for that very choice; one for another choice is closed. None when there is none now.
+
+    Raises Conflict when the last page was paid.
+    """
+    session = find_session(record.checkout_session_id) if record.checkout_session_id else None
+    if session is None or session.status == "expired":
+        return None
+    if session.status == "complete":
+        if _subscription_of(session) == record.subscription_id:
+            return None  # that is the subscription which has ended
+        # Paid, and nobody was told yet: Stripe's event is on its way, or was lost.
+        send("billing", record.pk, [{"tenant_id": record.pk, "action": "checkout"}])
+        raise _completed()
+    if session.metadata is not None and session.metadata.to_dict() == choice:
+        return _page(session)
+    _expire(session.id)
+    return None
+
+
+def _completed() -> Conflict:
+    return Conflict("the checkout is completed; the tenant is being set up")
+
+
+def _require_no_subscription(record: TenantRecord) -> None:
+    state = State(record.state)
+    if state == State.CLOSING and not record.erasure:
+        if record.subscription_id is not None and record.subscription_status not in ENDED:
+            # A second one beside it would be paid for and refused.
+            raise Conflict("the subscription is still being cancelled; try again in a minute", state=state)
+    elif state != State.PENDING:
+        raise Conflict(f"a tenant that is {state} cannot subscribe anew", state=state)
+
+
+def _choice(record: TenantRecord, plan: Plan, interval: Interval, seats: int) -> dict[str, str]:
+    return {"tenant_id": record.pk, "plan": plan.key, "interval": interval, "seats": str(seats)}
+
+
+def _line_items(record: TenantRecord, plan: Plan, interval: Interval, seats: int) -> list[SessionCreateParamsLineItem]:
+    plan_key = plan.price(record.currency, interval).lookup_key
+    seat_key = plan.seat_price(record.currency, interval).lookup_key
+    overage_key = plan.overage_price(record.currency, interval).lookup_key
+    prices = find_prices([plan_key, overage_key, *([seat_key] if seats else [])])
+    items: list[SessionCreateParamsLineItem] = [{"price": prices[plan_key], "quantity": 1}]
+    if seats:
+        items.append({"price": prices[seat_key], "quantity": seats})
+    # What is metered has no quantity: the meter's sum is billed at the end of each period.
+    return [*items, {"price": prices[overage_key]}]
 
 
 def _session_parameters(
-    tenant_id: str, plan: Plan, price_id: str, *, email: str, locale: Locale
+    record: TenantRecord,
+    plan: Plan,
+    choice: dict[str, str],
+    customer_id: str,
+    line_items: list[SessionCreateParamsLineItem],
 ) -> SessionCreateParams:
-    identity = {"tenant_id": tenant_id, "plan": plan.key}
-    subscription: SessionCreateParamsSubscriptionData = {"metadata": identity}
-    if plan.trial_days:
+    returns = record.state != State.PENDING
+    subscription: SessionCreateParamsSubscriptionData = {"metadata": {"tenant_id": record.pk, "plan": plan.key}}
+    if plan.trial_days and not returns:
         subscription["trial_period_days"] = plan.trial_days
-    page = f"{settings().public_url}/signup/{tenant_id}"
+        # Somebody who took the card away is billed like everybody else, and reminded like everybody else.
+        subscription["trial_settings"] = {"end_behavior": {"missing_payment_method": "create_invoice"}}
+    page = f"{settings().public_url}/" if returns else f"{settings().public_url}/signup/{record.pk}"
     return {
         "mode": "subscription",
-        "line_items": [{"price": price_id, "quantity": 1}],
-        "client_reference_id": tenant_id,
-        "customer_email": email,
-        "locale": _STRIPE_LOCALES[locale],
-        "metadata": identity,
+        "customer": customer_id,
+        # Taxes are Stripe's business, for which it asks where the institution is and under which tax id.
+        "customer_update": {"address": "auto", "name": "auto"},
+        "automatic_tax": {"enabled": True},
+        "tax_id_collection": {"enabled": True},
+        "billing_address_collection": "required",
+        "payment_method_collection": "always",
+        "line_items": line_items,
+        "client_reference_id": record.pk,
+        "locale": locale_of(record),
+        "metadata": choice,
         "subscription_data": subscription,
         "success_url": f"{page}?checkout=completed",
         "cancel_url": f"{page}?checkout=cancelled",
     }
 
 
-def _result(session: Session) -> CheckoutResult:
-    # A payment link's address can carry any client_reference_id; metadata is written by us alone.
-    metadata = session.metadata
-    written = metadata["tenant_id"] if metadata is not None and "tenant_id" in metadata else None
+def _key_of(parameters: SessionCreateParams, replaced: str | None) -> str:
+    """An idempotency key for one opening: the same for whoever asks for the same at the same point of the story."""
+    asked = json.dumps([parameters, replaced], sort_keys=True)
+    return f"checkout-{hashlib.sha256(asked.encode()).hexdigest()}"
+
+
+def _expire(session_id: str) -> None:
+    """Closes a page, so that nobody pays on two. Raises Conflict when it was paid a moment ago."""
+    import stripe  # cold start: as above
+
+    try:
+        stripe_client().v1.checkout.sessions.expire(session_id)
+    except stripe.InvalidRequestError:
+        session = find_session(session_id)
+        if session is not None and session.status == "complete":
+            raise _completed() from None
+        if session is not None and session.status == "open":
+            raise
+
+
+def _note(record: TenantRecord, session_id: str, plan: Plan) -> None:
+    """Notes the page on the record, and for a new tenant the terms that it pays for, should the plan be gone by then.
+
+    Raises Conflict, with the page closed, when another page was opened meanwhile or the tenant has moved on.
+    """
+    model, replaced = records(), record.checkout_session_id
+    if replaced == session_id:
+        return
+    same = model.checkout_session_id.does_not_exist() if replaced is None else model.checkout_session_id == replaced
+    actions = [model.checkout_session_id.set(session_id), model.version.add(1)]
+    if record.state == State.PENDING:
+        actions.append(model.terms.set(plan.terms.model_dump(mode="json")))
+    if record.update_if(model.pk.exists() & (model.state == record.state) & same, actions):
+        return
+    if find_tenant(record.pk).checkout_session_id == session_id:
+        return  # somebody who asked for the same at the same time noted it
+    with payments("checkout not closed", tenant_id=record.pk):
+        _expire(session_id)
+    raise Conflict("another checkout was opened at the same time; try again")
+
+
+def _subscription_of(session: Session) -> str | None:
     subscription = session.subscription
-    expanded = subscription if subscription is not None and not isinstance(subscription, str) else None
-    customer = session.customer
-    return CheckoutResult(
-        tenant_id=written if written == session.client_reference_id else None,
-        settled=session.status == "complete" and session.payment_status in ("paid", "no_payment_required"),
-        customer_id=customer if customer is None or isinstance(customer, str) else customer.id,
-        subscription_id=expanded.id if expanded else None,
-        subscription_status=expanded.status if expanded else None,
-    )
+    return subscription if subscription is None or isinstance(subscription, str) else subscription.id
 
 
-def _unavailable(tenant_id: str, error: Exception) -> PaymentsUnavailable:
-    # The class only: Stripe's message may repeat the address.
-    logger.error("checkout not opened", extra={"tenant_id": tenant_id, "error": type(error).__name__})
-    return PaymentsUnavailable("the payment page could not be opened; nothing was charged")
+def _page(session: Session) -> CheckoutPage:
+    assert session.url is not None, "an open session has a page"
+    return CheckoutPage(session.id, session.url)

@@ -12,8 +12,8 @@ EVENT = "event"
 class BillingEvent(SharedModel):
     """An event: `pk` is Stripe's id of it, `sk` is always `event`.
 
-    `object_id` names what the event is about (null for the few kinds that have no id); the object itself is fetched
-    when the event is processed. `outcome` says in a word what processing did.
+    `object_id` names what the event is about (its customer, for a kind that has no id; null where there is neither);
+    the object itself is fetched when the event is processed. `outcome` says in a word what processing did.
     """
 
     class Meta:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from chalicelib.billing.errors import UntrustedEvent
 from chalicelib.billing.model import EVENT, billing_events
+from chalicelib.billing.stripe_client import reread_secret, webhook_secret
 from chalicelib.platform.aws import send
 from chalicelib.platform.telemetry import logger
 
@@ -20,6 +21,12 @@ _GROUP = "stripe"
 
 class _Subject(BaseModel):
     id: str | None = None
+    customer: object = None
+
+    @property
+    def named(self) -> str | None:
+        """The object's id; of a kind that has none (a summary of entitlements), its customer's."""
+        return self.id or (self.customer if isinstance(self.customer, str) else None)
 
 
 class _Data(BaseModel):
@@ -53,6 +60,16 @@ def verified(raw_body: bytes, signature: str | None, *, secret: str) -> Snapshot
         raise UntrustedEvent("the body is not a Stripe snapshot event") from None
 
 
+def trusted(raw_body: bytes, signature: str | None) -> Snapshot:
+    """`verified` with this deployment's secret; when it was replaced at Stripe and here, with the new one."""
+    try:
+        return verified(raw_body, signature, secret=webhook_secret())
+    except UntrustedEvent:
+        if not reread_secret():
+            raise
+        return verified(raw_body, signature, secret=webhook_secret())
+
+
 def receive(event: Snapshot, *, now: datetime) -> bool:
     """Stores an event once and sends it to be processed; False when it was already processed and nothing was sent.
 
@@ -65,7 +82,7 @@ def receive(event: Snapshot, *, now: datetime) -> bool:
         EVENT,
         type=event.type,
         created=datetime.fromtimestamp(event.created, UTC),
-        object_id=event.data.object.id,
+        object_id=event.data.object.named,
         received_at=now,
     )
     if not stored.put_new() and (known := model.find(event.id, EVENT)) is not None and known.processed:

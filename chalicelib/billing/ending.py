@@ -1,0 +1,30 @@
+"""The end of a subscription: cancelled at Stripe once its tenant is closing."""
+
+from __future__ import annotations
+
+from chalicelib.billing.follow import follow
+from chalicelib.billing.stripe_client import is_missing, stripe_client
+from chalicelib.platform.telemetry import logger
+from chalicelib.tenancy import State, find_tenant
+
+
+def cancel(tenant_id: str) -> None:
+    """Cancels the subscription of a tenant that is closing, at once, and follows it. Repeating it is harmless.
+
+    A tenant in any other state is left alone: it came back meanwhile, with another subscription. Nothing is given back
+    for what is left of the period, and nothing charged for what was used since the last invoice. Raises NotFound for an
+    unknown tenant, and stripe.StripeError.
+    """
+    import stripe  # cold start: only here are its errors needed
+
+    record = find_tenant(tenant_id)
+    if record.state != State.CLOSING or record.subscription_id is None:
+        logger.info("nothing to cancel", extra={"tenant_id": tenant_id, "state": record.state})
+        return
+    try:
+        stripe_client().v1.subscriptions.cancel(record.subscription_id)
+        logger.info("subscription cancelled", extra={"tenant_id": tenant_id})
+    except stripe.InvalidRequestError as error:
+        if not is_missing(error):  # a cancelled one is as good as gone
+            raise
+    follow(record.subscription_id)
