@@ -13,7 +13,6 @@ from chalicelib.tenancy.lifecycle import (
     step_by_time,
 )
 from chalicelib.tenancy.notices import announce, tell_trial_ending
-from chalicelib.tenancy.notices import announce, tell_trial_ending
 from chalicelib.tenancy.provisioning import begin_provisioning, steps
 from chalicelib.tenancy.registry import ACTIVE, PENDING, TRIALING, TenantRecord, find_tenant, records, terms_of
 from chalicelib.tenancy.states import Cause, State, Status, allows
@@ -37,7 +36,6 @@ __all__ = [
     "access",
     "allows",
     "announce",
-    "announce",
     "begin_provisioning",
     "close",
     "find_tenant",
@@ -51,7 +49,6 @@ __all__ = [
     "settle",
     "step_by_time",
     "steps",
-    "tell_trial_ending",
     "tell_trial_ending",
     "terms_of",
 ]
