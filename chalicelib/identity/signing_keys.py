@@ -7,6 +7,7 @@ import http.client
 import ipaddress
 import json
 import ssl
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -47,12 +48,14 @@ class NotFetched(Exception):
 
 @dataclass
 class _Kept:
-    """What is known of one issuer's keys; `failed` is how the last try to fetch them went."""
+    """What is known of one issuer's keys; `failed` is how the last try to fetch them went. Under the lock one thread
+    asks and the others wait for its answer."""
 
     keys: Mapping[str, Key] = field(default_factory=dict[str, Key])
     fetched_at: datetime | None = None
     asked_at: datetime | None = None
     failed: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class SigningKeys:
@@ -69,10 +72,11 @@ class SigningKeys:
         Raises Unavailable when that cannot be told, because the issuer does not answer.
         """
         kept = self._kept.setdefault(issuer.issuer, _Kept())
-        grown_old = kept.fetched_at is None or now - kept.fetched_at >= KEPT_FOR
-        may_ask = kept.asked_at is None or now - kept.asked_at >= ASKED_EVERY
-        if may_ask and (grown_old or kid not in kept.keys):
-            self._ask(issuer, kept, now)
+        with kept.lock:
+            grown_old = kept.fetched_at is None or now - kept.fetched_at >= KEPT_FOR
+            may_ask = kept.asked_at is None or now - kept.asked_at >= ASKED_EVERY
+            if may_ask and (grown_old or kid not in kept.keys):
+                self._ask(issuer, kept, now)
         if kept.fetched_at is not None and now - kept.fetched_at < USED_FOR and kid in kept.keys:
             return kept.keys[kid]
         if kept.failed:
