@@ -82,8 +82,9 @@ def follow_trial(subscription_id: str) -> Outcome:
     """Follows a subscription, and tells the tenant that its trial ends soon, if it has not ended by now."""
     outcome = follow(subscription_id)
     subscription = find_subscription(subscription_id)
-    known = outcome in (Outcome.SETTLED, Outcome.UNCHANGED) and subscription is not None
-    if known and subscription.status == "trialing" and subscription.trial_end is not None:
+    if outcome not in (Outcome.SETTLED, Outcome.UNCHANGED) or subscription is None:
+        return outcome
+    if subscription.status == "trialing" and subscription.trial_end is not None:
         tell_trial_ending(tenant_of(subscription), datetime.fromtimestamp(subscription.trial_end, UTC))
     return outcome
 
