@@ -89,6 +89,7 @@ def list_cases(call: Call[None]) -> Page[CaseView]:
     body=CaseSearch,
     scope="cases:read",
     authorizer=authorize,
+    need="read",
     query=PAGING,
 )
 def search_cases(call: Call[CaseSearch]) -> Page[CaseView]:

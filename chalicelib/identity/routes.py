@@ -122,6 +122,7 @@ def create_api_key(call: Call[NewApiKey]) -> NewApiKeyView:
     status=201,
     scope="keys:write",
     authorizer=authorize,
+    need="secure",
 )
 def rotate_api_key(call: Call[Rotation], key_id: str) -> NewApiKeyView:
     overlap = timedelta(hours=call.body.overlap_hours)
