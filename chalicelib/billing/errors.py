@@ -1,12 +1,18 @@
 """What can go wrong between a caller, Duebridge and Stripe."""
 
-from chalicelib.platform.errors import Malformed, Unavailable
+from chalicelib.platform.errors import Conflict, Malformed, Unavailable
 
 
 class PaymentsUnavailable(Unavailable):
     """Stripe did not answer, or does not know what we sell; nothing was charged."""
 
     type, title = "payments-unavailable", "Payments cannot be taken right now"
+
+
+class PaymentDeclined(Conflict):
+    """What is due at once could not be taken, so what it was for was not done; `code` is Stripe's word for why."""
+
+    type, title = "payment-declined", "The payment was declined"
 
 
 class UntrustedEvent(Malformed):
