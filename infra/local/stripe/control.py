@@ -1,4 +1,4 @@
-"""Calls that Stripe does not have, for tests and demonstrations: time, deliveries, cards. JSON in, JSON out."""
+"""Calls that Stripe does not have, for tests and demonstrations: time, deliveries, cards, faults. JSON in, JSON out."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import re
 
 from . import customers, deliveries, periods, timeline
 from .errors import StripeError
+from .faults import Faults
 from .shapes import Object
 from .state import State
 
 MAX_ADVANCE = 5 * 366 * periods.DAY
 
 
-def control(state: State, method: str, path: str, body: Object, base_url: str) -> Object:
+def control(state: State, faults: Faults, method: str, path: str, body: Object, base_url: str) -> Object:
     """Answer a call below ``/_local``."""
     if (method, path) == ("GET", "/_local/health"):
         return {"status": "ok", "now": state.now}
@@ -20,6 +21,10 @@ def control(state: State, method: str, path: str, body: Object, base_url: str) -
         return {"data": state.all("delivery")}
     if (method, path) == ("POST", "/_local/advance"):
         return _advance(state, body, base_url)
+    if path == "/_local/faults":
+        answers = {"GET": faults.armed, "POST": lambda: faults.arm(body), "DELETE": faults.clear}
+        if method in answers:
+            return answers[method]()
     if method == "POST" and (match := re.fullmatch(r"/_local/events/(\w+)/resend", path)):
         return deliveries.resend(state, match[1])
     if method == "POST" and (match := re.fullmatch(r"/_local/customers/(\w+)/card", path)):

@@ -14,6 +14,7 @@ from . import idempotency, timeline
 from .calls import dispatch
 from .control import control
 from .errors import StripeError
+from .faults import Faults, NoAnswer
 from .forms import parse_form
 from .shapes import API_VERSION, Object, new_id
 from .state import State
@@ -43,6 +44,7 @@ class StripeServer(ThreadingHTTPServer):
         self.state = state
         self.secret_key = secret_key
         self.keys_in_use = idempotency.KeysInUse()
+        self.faults = Faults()
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
     def answer_api(self, request: Request) -> Reply:
@@ -51,12 +53,12 @@ class StripeServer(ThreadingHTTPServer):
         sent = parse_form(request.body if request.method == "POST" else request.query)
         key = request.headers.get("Idempotency-Key") if request.method == "POST" else None
         if not key:
-            with self.state.changed:
+            with self.state.changed, self.faults.around(request.method, request.path):
                 return Reply(200, self._perform(request, sent, None))
         mark = idempotency.fingerprint(request.method, request.path, sent)
         self.keys_in_use.enter(key)
         try:
-            with self.state.changed:
+            with self.state.changed, self.faults.around(request.method, request.path):
                 kept = idempotency.recall(self.state, key, mark)
                 if kept is not None:
                     return Reply(
@@ -76,7 +78,7 @@ class StripeServer(ThreadingHTTPServer):
             raise StripeError("The body must be a JSON object")
         with self.state.changed:
             self._settle()
-            answer = control(self.state, request.method, request.path, body, self.url)
+            answer = control(self.state, self.faults, request.method, request.path, body, self.url)
             self.state.commit()
             return Reply(200, json.loads(json.dumps(answer)))
 
@@ -163,6 +165,9 @@ class _Handler(BaseHTTPRequestHandler):
                 reply = self._stripe.answer_control(request)
             else:
                 reply = self._stripe.answer_page(request)
+        except NoAnswer:
+            self.close_connection = True
+            return
         except StripeError as problem:
             reply = Reply(problem.status, problem.body())
         except Exception:
