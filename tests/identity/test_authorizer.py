@@ -14,7 +14,7 @@ from chalicelib.identity.permissions import MFA_ROLES, ROLES, scopes_of
 from chalicelib.platform.clock import utc_now
 from chalicelib.platform.errors import Conflict, NotFound, Unavailable
 from chalicelib.platform.http import Caller
-from tests.identity.providers import Bank, address, bank, registered  # noqa: F401 - fixtures
+from tests.identity.providers import Bank, address, registered
 
 HOUR = 3600
 
@@ -80,7 +80,7 @@ def test_another_scheme_is_told_what_is_accepted(aws: None) -> None:
 # --- people
 
 
-def test_an_invited_persons_first_sign_in_binds_them_and_the_next_finds_them(bank, tenant_id) -> None:  # noqa: F811
+def test_an_invited_persons_first_sign_in_binds_them_and_the_next_finds_them(bank, tenant_id) -> None:
     collector = invited(tenant_id, "collector")
     person = bank.person(address("collector", tenant_id).upper())
     context = signed_in(bank.sign_in(person))
@@ -96,7 +96,7 @@ def test_an_invited_persons_first_sign_in_binds_them_and_the_next_finds_them(ban
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_role_that_needs_a_second_factor_may_do_nothing_else_before_it(bank, tenant_id, role) -> None:  # noqa: F811
+def test_a_role_that_needs_a_second_factor_may_do_nothing_else_before_it(bank, tenant_id, role) -> None:
     user = invited(tenant_id, role)
     context = signed_in(bank.sign_in(bank.person(user.email)))
     assert (context["scopes"] == "self", context.get("mfa")) == (
@@ -106,7 +106,7 @@ def test_a_role_that_needs_a_second_factor_may_do_nothing_else_before_it(bank, t
     assert (context["scopes"], context.get("mfa")) == (" ".join(sorted(scopes_of(role))), None)
 
 
-def test_of_two_first_sign_ins_at_once_both_are_the_one_person(bank, tenant_id) -> None:  # noqa: F811
+def test_of_two_first_sign_ins_at_once_both_are_the_one_person(bank, tenant_id) -> None:
     user = invited(tenant_id, "collector")
     token = bank.sign_in(bank.person(user.email))
     with ThreadPoolExecutor(4) as pool:
@@ -114,29 +114,29 @@ def test_of_two_first_sign_ins_at_once_both_are_the_one_person(bank, tenant_id) 
     assert {context.get("subject") for context in contexts} == {user.pk}
 
 
-def test_nobody_gets_in_by_an_address_that_is_not_verified(bank, owner) -> None:  # noqa: F811
+def test_nobody_gets_in_by_an_address_that_is_not_verified(bank, owner) -> None:
     token = bank.sign_in(bank.person(owner.email, email_verified=False))
     assert "no verified e-mail address" in signed_in(token)["refusal"]
     assert people.find_user(owner.pk).state == "invited"
 
 
-def test_nobody_gets_in_by_a_token_without_an_address(bank, owner) -> None:  # noqa: F811
+def test_nobody_gets_in_by_a_token_without_an_address(bank, owner) -> None:
     token = bank.server.issuer.mint(bank.person(owner.email), ("mfa",), email=None)
     assert "no verified e-mail address" in signed_in(token)["refusal"]
 
 
-def test_who_was_not_invited_is_told_so(bank, owner) -> None:  # noqa: F811
+def test_who_was_not_invited_is_told_so(bank, owner) -> None:
     token = bank.sign_in(bank.person("stranger@elsewhere.example"))
     assert signed_in(token) == {"refusal": "nobody was invited under the e-mail address of this sign-in"}
 
 
-def test_the_address_of_somebody_who_has_joined_lets_nobody_else_in(bank, owner) -> None:  # noqa: F811
+def test_the_address_of_somebody_who_has_joined_lets_nobody_else_in(bank, owner) -> None:
     signed_in(bank.sign_in(bank.person(owner.email)))
     impostor = bank.server.issuer.mint(bank.person("other@elsewhere.example"), ("mfa",), email=owner.email)
     assert "nobody was invited" in signed_in(impostor)["refusal"]
 
 
-def test_who_was_removed_is_refused_with_a_token_that_is_still_valid(bank, tenant_id) -> None:  # noqa: F811
+def test_who_was_removed_is_refused_with_a_token_that_is_still_valid(bank, tenant_id) -> None:
     user = invited(tenant_id, "collector")
     token = bank.sign_in(bank.person(user.email))
     assert signed_in(token)["subject"] == user.pk
@@ -144,7 +144,7 @@ def test_who_was_removed_is_refused_with_a_token_that_is_still_valid(bank, tenan
     assert "refusal" in signed_in(token)
 
 
-def test_a_person_whose_removal_was_interrupted_is_refused(bank, tenant_id) -> None:  # noqa: F811
+def test_a_person_whose_removal_was_interrupted_is_refused(bank, tenant_id) -> None:
     user = invited(tenant_id, "collector")
     token = bank.sign_in(bank.person(user.email))
     signed_in(token)
@@ -153,7 +153,7 @@ def test_a_person_whose_removal_was_interrupted_is_refused(bank, tenant_id) -> N
     assert signed_in(token) == {"refusal": "this person has no access any more"}
 
 
-def test_an_ended_session_is_refused_even_when_its_token_was_refreshed_since(bank, tenant_id) -> None:  # noqa: F811
+def test_an_ended_session_is_refused_even_when_its_token_was_refreshed_since(bank, tenant_id) -> None:
     user = invited(tenant_id, "collector")
     person = bank.person(user.email)
     bank.ago = HOUR / 2
@@ -170,7 +170,7 @@ def test_an_ended_session_is_refused_even_when_its_token_was_refreshed_since(ban
     assert signed_in(bank.sign_in(person))["subject"] == user.pk
 
 
-def test_within_the_second_of_the_end_a_session_counts_as_ended(bank, tenant_id) -> None:  # noqa: F811
+def test_within_the_second_of_the_end_a_session_counts_as_ended(bank, tenant_id) -> None:
     user = invited(tenant_id, "collector")
     person = bank.person(user.email)
     token = bank.sign_in(person)
@@ -181,14 +181,14 @@ def test_within_the_second_of_the_end_a_session_counts_as_ended(bank, tenant_id)
         assert ("subject" in signed_in(token)) is kept
 
 
-def test_the_sessions_of_somebody_who_is_gone_cannot_be_ended(bank, tenant_id) -> None:  # noqa: F811
+def test_the_sessions_of_somebody_who_is_gone_cannot_be_ended(bank, tenant_id) -> None:
     user = invited(tenant_id, "collector")
     user.delete()
     with pytest.raises(NotFound):
         sessions.end_sessions(user, now=utc_now())
 
 
-def test_an_issuer_that_does_not_answer_is_no_reason_to_sign_in_again(bank: Bank, owner) -> None:  # noqa: F811
+def test_an_issuer_that_does_not_answer_is_no_reason_to_sign_in_again(bank: Bank, owner) -> None:
     token = bank.sign_in(bank.person(owner.email))
     bank.server.issuer.key_set = dict
     assert signed_in(token) == {
@@ -197,7 +197,7 @@ def test_an_issuer_that_does_not_answer_is_no_reason_to_sign_in_again(bank: Bank
     }
 
 
-def test_an_invitation_that_others_are_changing_is_no_refusal(bank, owner, monkeypatch) -> None:  # noqa: F811
+def test_an_invitation_that_others_are_changing_is_no_refusal(bank, owner, monkeypatch) -> None:
     def changing(*_: object, **__: object) -> None:
         raise Conflict("the person is being changed by others")
 
@@ -206,12 +206,12 @@ def test_an_invitation_that_others_are_changing_is_no_refusal(bank, owner, monke
         sessions.open_session(bank.sign_in(bank.person(owner.email)), now=utc_now())
 
 
-def test_a_token_for_another_api_is_refused_whoever_it_is_for(bank, owner) -> None:  # noqa: F811
+def test_a_token_for_another_api_is_refused_whoever_it_is_for(bank, owner) -> None:
     token = bank.server.issuer.mint(bank.person(owner.email), ("mfa",), aud="another-api")
     assert "another audience" in signed_in(token)["refusal"]
 
 
-def test_a_deployment_that_trusts_no_issuer_takes_no_token(bank: Bank, owner) -> None:  # noqa: F811
+def test_a_deployment_that_trusts_no_issuer_takes_no_token(bank: Bank, owner) -> None:
     token = bank.sign_in(bank.person(owner.email))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tokens, "issuers", dict)

@@ -15,7 +15,7 @@ from chalicelib.platform.errors import Conflict, Invalid, Unauthenticated, Unava
 from chalicelib.platform.ids import new_id
 from chalicelib.platform.settings import settings
 from infra.local.issuer.provider import totp_code
-from tests.identity.providers import PASSWORD, Pool, address, pool, pool_client  # noqa: F401 - fixtures
+from tests.identity.providers import Pool, address
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def email(aws: None) -> str:
 
 
 @pytest.fixture
-def ann(pool: Pool, email: str) -> str:  # noqa: F811
+def ann(pool: Pool, email: str) -> str:
     """The address of a person who has chosen a password."""
     cognito.create_user(email)
     pool.choose_password(email)
@@ -58,11 +58,11 @@ def test_a_person_who_is_deleted_is_gone_and_can_be_deleted_again(email) -> None
     assert in_pool(email) == []
 
 
-def test_the_pool_tells_the_verified_address_of_a_token(pool, ann) -> None:  # noqa: F811
+def test_the_pool_tells_the_verified_address_of_a_token(pool, ann) -> None:
     assert cognito.verified_email(pool.sign_in(ann)) == ann
 
 
-def test_an_address_that_is_not_verified_is_none(pool, ann) -> None:  # noqa: F811
+def test_an_address_that_is_not_verified_is_none(pool, ann) -> None:
     token = pool.sign_in(ann)
     boto3.client("cognito-idp").admin_update_user_attributes(
         UserPoolId=settings().user_pool_id,
@@ -72,7 +72,7 @@ def test_an_address_that_is_not_verified_is_none(pool, ann) -> None:  # noqa: F8
     assert cognito.verified_email(token) is None
 
 
-def test_a_token_of_somebody_who_was_deleted_is_refused(pool, ann) -> None:  # noqa: F811
+def test_a_token_of_somebody_who_was_deleted_is_refused(pool, ann) -> None:
     token = pool.sign_in(ann)
     cognito.delete_user(ann)
     with pytest.raises(Unauthenticated, match="sign in again"):
@@ -85,7 +85,7 @@ def test_what_is_no_token_is_refused(aws: None, token) -> None:
         cognito.verified_email(token)
 
 
-def test_signing_out_everywhere_ends_what_could_be_refreshed(pool, ann) -> None:  # noqa: F811
+def test_signing_out_everywhere_ends_what_could_be_refreshed(pool, ann) -> None:
     tokens = pool.begin(ann)["AuthenticationResult"]
     for _ in range(2):
         cognito.sign_out_everywhere(ann)
@@ -94,7 +94,7 @@ def test_signing_out_everywhere_ends_what_could_be_refreshed(pool, ann) -> None:
     cognito.sign_out_everywhere(address("nobody", new_id("ten")))
 
 
-def test_an_authenticator_counts_once_a_code_of_it_was_seen(pool, ann) -> None:  # noqa: F811
+def test_an_authenticator_counts_once_a_code_of_it_was_seen(pool, ann) -> None:
     token = pool.sign_in(ann)
     secret = cognito.associate_totp(token)
     assert "AuthenticationResult" in pool.begin(ann)
@@ -110,7 +110,7 @@ def test_an_authenticator_counts_once_a_code_of_it_was_seen(pool, ann) -> None: 
     assert pool.sign_in(ann, totp_secret=secret)
 
 
-def test_a_code_without_a_secret_is_refused(pool, ann) -> None:  # noqa: F811
+def test_a_code_without_a_secret_is_refused(pool, ann) -> None:
     with pytest.raises(Invalid):
         cognito.confirm_totp(pool.sign_in(ann), "123456")
 
