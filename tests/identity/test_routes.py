@@ -9,7 +9,7 @@ from chalice.test import Client
 
 from chalicelib.identity import api_keys
 from chalicelib.platform.clock import utc_now
-from chalicelib.platform.ids import new_id
+from tests.identity.providers import registered
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def send(http):
 
 @pytest.fixture
 def owner(aws: None) -> str:
-    return api_keys.create(new_id("ten"), name="owner", scopes=api_keys.SCOPES, now=utc_now())[0]
+    return api_keys.create(registered(), name="owner", scopes=api_keys.SCOPES, now=utc_now())[0]
 
 
 def test_a_key_is_made_shown_once_used_rotated_and_revoked(send, owner):
