@@ -7,6 +7,7 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import boto3
 import pytest
@@ -42,6 +43,38 @@ class Payments:
         found = next(event for event in events if event.data.object["id"] == session_id)
         return Snapshot.model_validate(found.to_dict())
 
+    def events(self, *types: str) -> list[Snapshot]:
+        """The events that Stripe made, of these types if any are named, oldest first."""
+        asked = {"limit": 100, **({"types": list(types)} if types else {})}
+        found = list(self.client.v1.events.list(asked).auto_paging_iter())
+        return [Snapshot.model_validate(event.to_dict()) for event in reversed(found)]
+
+    def card(self, customer_id: str, *, declines: bool) -> None:
+        """Has the customer's card be declined, or accepted again."""
+        self._control("POST", f"/_local/customers/{customer_id}/card", {"declines": declines})
+
+    def advance(self, clock_id: str, by: timedelta) -> None:
+        """Moves a test clock forward, a month at a time, and with it everything that lives by it."""
+        clocks = self.client.v1.test_helpers.test_clocks
+        now = clocks.retrieve(clock_id).frozen_time
+        end = now + int(by.total_seconds())
+        while now < end:
+            now = min(end, now + 28 * 24 * 3600)
+            clocks.advance(clock_id, {"frozen_time": now})
+
+    def fail(self, path: str, how: str = "timeout", *, when: str = "before", method: str = "", times: int = 1) -> None:
+        """Has the next calls of a path fail: before they are carried out, or after, so that only the answer is lost."""
+        body = {"path": path, "how": how, "when": when, "method": method, "times": times}
+        self._control("POST", "/_local/faults", body)
+
+    def mend(self) -> None:
+        """Takes back every fault that is still armed."""
+        self._control("DELETE", "/_local/faults", {})
+
+    def _control(self, method: str, path: str, body: dict) -> None:
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), method=method)
+        urllib.request.urlopen(request, timeout=20).close()
+
 
 class _Stay(urllib.request.HTTPErrorProcessor):
     """Redirects and refusals are answers like any other."""
@@ -64,7 +97,9 @@ def payments(aws: None, stripe_server: StripeServer, monkeypatch: pytest.MonkeyP
     """The product's own client on the local Stripe, with the plans on sale there."""
     with _stripe_at(stripe_server.url, monkeypatch):
         sync(stripe_client(), plans())
-        yield Payments(stripe_server.url, stripe_client())
+        made = Payments(stripe_server.url, stripe_client())
+        yield made
+        made.mend()
 
 
 @pytest.fixture
