@@ -6,6 +6,7 @@ What a person does for themselves is done with their own access token; AWS asks 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -77,6 +78,13 @@ def verified_email(access_token: str) -> str | None:
     answer = _on_behalf("get_user", access_token)
     attributes = {each["Name"]: each.get("Value") for each in answer["UserAttributes"]}
     return attributes.get("email") if attributes.get("email_verified") == "true" else None
+
+
+@lru_cache(maxsize=1024)
+def asks_for_totp(access_token: str) -> bool:
+    """Whether the pool lets the person of a token in only with a code of their authenticator. A container remembers it
+    for the token. Raises Unauthenticated and Unavailable as above."""
+    return "SOFTWARE_TOKEN_MFA" in _on_behalf("get_user", access_token).get("UserMFASettingList", ())
 
 
 def associate_totp(access_token: str) -> str:

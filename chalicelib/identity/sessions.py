@@ -41,7 +41,7 @@ def open_session(access_token: str, *, now: datetime) -> Session:
     # Tokens count whole seconds: what was signed in within the second of the end counts as before it.
     if user.sessions_valid_after is not None and claims.authenticated_at < user.sessions_valid_after:
         raise Unauthenticated("this session was ended; sign in again")
-    if user.role in MFA_ROLES and not _has_second_factor(user, claims):
+    if user.role in MFA_ROLES and not _has_second_factor(user, claims, access_token):
         return Session(user, frozenset({SELF}), mfa_required=True)
     return Session(user, scopes_of(user.role), mfa_required=False)
 
@@ -75,9 +75,11 @@ def _bound(claims: Claims, access_token: str, now: datetime) -> User:
     return user
 
 
-def _has_second_factor(user: User, claims: Claims) -> bool:
+def _has_second_factor(user: User, claims: Claims, access_token: str) -> bool:
     """Whether this session was begun with a second factor. A pool's tokens do not say so; but once an authenticator is
-    enrolled, the pool lets its person in only with it."""
-    if claims.kind == "cognito":
-        return user.totp_since is not None and claims.authenticated_at >= user.totp_since
-    return claims.mfa
+    enrolled, the pool lets its person in only with it. Whoever is signed in can turn that off at the pool itself, so
+    the pool is asked, once for each token."""
+    if claims.kind != "cognito":
+        return claims.mfa
+    enrolled_before = user.totp_since is not None and claims.authenticated_at >= user.totp_since
+    return enrolled_before and cognito.asks_for_totp(access_token)

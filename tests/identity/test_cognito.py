@@ -98,6 +98,7 @@ def test_an_authenticator_counts_once_a_code_of_it_was_seen(pool, ann) -> None:
     token = pool.sign_in(ann)
     secret = cognito.associate_totp(token)
     assert "AuthenticationResult" in pool.begin(ann)
+    assert not cognito.asks_for_totp(token)
 
     with pytest.raises(Invalid) as refused:
         cognito.confirm_totp(token, totp_code(secret, time.time() - 3600))
@@ -107,7 +108,7 @@ def test_an_authenticator_counts_once_a_code_of_it_was_seen(pool, ann) -> None:
     for _ in range(2):
         cognito.confirm_totp(token, totp_code(secret, time.time()))
     assert pool.begin(ann)["ChallengeName"] == "SOFTWARE_TOKEN_MFA"
-    assert pool.sign_in(ann, totp_secret=secret)
+    assert cognito.asks_for_totp(pool.sign_in(ann, totp_secret=secret))
 
 
 def test_a_code_without_a_secret_is_refused(pool, ann) -> None:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import boto3
 import pytest
 from chalice.test import Client
 
@@ -201,6 +202,19 @@ def test_an_api_key_is_nobody_and_an_unknown_caller_is_refused(send, tenant_id, 
 def test_a_code_is_six_digits(send, pool, owner, code) -> None:
     status, refused, _ = send(pool.sign_in(owner.email), "POST", "/v1/me/totp/confirm", {"code": code})
     assert (status, refused["pointer"]) == (422, "/code")
+
+
+def test_who_turns_the_authenticator_off_at_the_pool_has_to_enrol_again(send, pool, owner) -> None:
+    first = enrolled(send, pool, owner)
+    token = pool.sign_in(owner.email, totp_secret=first)
+    boto3.client("cognito-idp").set_user_mfa_preference(
+        AccessToken=token, SoftwareTokenMfaSettings={"Enabled": False, "PreferredMfa": False}
+    )
+    with_password_alone = pool.sign_in(owner.email)
+    assert send(with_password_alone, "GET", "/v1/me")[1]["scopes"] == ["self"]
+    assert send(with_password_alone, "GET", "/v1/api-keys")[1]["rule"] == "mfa_required"
+    second = enrolled(send, pool, owner)
+    assert send(pool.sign_in(owner.email, totp_secret=second), "GET", "/v1/api-keys")[0] == 200
 
 
 @pytest.mark.parametrize("step", ["people", "sign_out"])
