@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from chalicelib.leaving.leaves import SortedLeaves
 
 WORK_SECONDS = 240.0
-"""How long a worker goes on before it sends for the next one; the part that it is at is finished all the same."""
+"""How long a worker goes on before it sends for the next one. It adds a part at least, and finishes what it began."""
 PART_SECONDS, PART_BYTES = 45.0, 64 << 20
 """Where a part ends: after so long, or with so much text. It takes about twice that on the disk."""
 PAGE_ITEMS = 10_000
@@ -67,16 +67,17 @@ def continue_export(tenant_id: str, export_id: str, *, clock: Callable[[], datet
     Raises Gone for a tenant that was erased, and AWS's own errors; calling again continues.
     """
     tenant = open_tenant(tenant_id, purpose="export")
-    until = time.monotonic() + WORK_SECONDS
+    until, worked = time.monotonic() + WORK_SECONDS, False
     with tempfile.TemporaryDirectory(prefix="export-") as folder:
         desk = _Desk(tenant, export_id, Path(folder), clock)
         while (record := find_record(tenant_id, export_id)) is not None and record.state == RUNNING:
-            if time.monotonic() >= until:
+            if worked and time.monotonic() >= until:
                 ask_to_continue(tenant_id, export_id)
                 return
             if not _add_part(desk, record):
                 logger.info("an export goes on without this worker", extra=desk.ids)
                 return
+            worked = True
 
 
 @dataclass(frozen=True)

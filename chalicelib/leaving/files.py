@@ -69,15 +69,14 @@ class PartWriter:
 
     def finish(self) -> list[WrittenFile]:
         """The files of every kind that has rows, in both formats."""
-        written: list[WrittenFile] = []
-        for kind, file in self._open.items():
+        for file in self._open.values():
             file.close()
-            lines, parquet = self._path(kind, JSONL), self._path(kind, PARQUET)
-            _convert(lines, parquet, kind)
-            written += [
-                _measured(lines, kind, JSONL, self.rows[kind]),
-                _measured(parquet, kind, PARQUET, self.rows[kind]),
-            ]
+        written: list[WrittenFile] = []
+        with connect(self._folder) as con:
+            for kind, rows in self.rows.items():
+                lines, parquet = self._path(kind, JSONL), self._path(kind, PARQUET)
+                con.execute(_conversion(lines, parquet, kind))
+                written += [_measured(lines, kind, JSONL, rows), _measured(parquet, kind, PARQUET, rows)]
         return written
 
     def _path(self, kind: str, format: str) -> Path:
@@ -121,17 +120,16 @@ def _line(row: Row) -> bytes:
     return text.encode(errors="replace") + b"\n"
 
 
-def _convert(lines: Path, parquet: Path, kind: str) -> None:
-    """Writes rows of JSON Lines as Parquet, in the same order; nested values become their JSON text."""
+def _conversion(lines: Path, parquet: Path, kind: str) -> str:
+    """The statement that writes rows of JSON Lines as Parquet, in the same order; nested values become their text."""
     columns = columns_of(kind)
     types = ", ".join(f"\"{name}\": '{_TYPES[column]}'" for name, column in columns.items())
     chosen = ", ".join(f'"{name}"::VARCHAR AS "{name}"' if c == "json" else f'"{name}"' for name, c in columns.items())
-    with connect(lines.parent) as con:
-        con.execute(
-            f"COPY (SELECT {chosen} FROM read_json({quoted(lines)}, format='newline_delimited', "
-            f"maximum_object_size={_MAX_ROW_BYTES}, columns={{{types}}})) "
-            f"TO {quoted(parquet)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP})"
-        )
+    return (
+        f"COPY (SELECT {chosen} FROM read_json({quoted(lines)}, format='newline_delimited', "
+        f"maximum_object_size={_MAX_ROW_BYTES}, columns={{{types}}})) "
+        f"TO {quoted(parquet)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP})"
+    )
 
 
 def _measured(path: Path, kind: str, format: str, rows: int) -> WrittenFile:

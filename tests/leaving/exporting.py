@@ -1,0 +1,122 @@
+"""A tenant that has an item of every model, and what plays the worker of exports and the one who fetches them."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Callable, Iterator
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from chalicelib.connectors import push
+from chalicelib.feed import endpoints, log
+from chalicelib.feed.model import DELIVERY_SK, Delivery
+from chalicelib.feed.recording import delivery_id
+from chalicelib.leaving import export, exports
+from chalicelib.leaving.export_files import MANIFEST_NAME
+from chalicelib.leaving.model import ExportRecord
+from chalicelib.platform import aws
+from chalicelib.platform.clock import utc_now
+from chalicelib.platform.settings import settings
+from chalicelib.platform.tenant import Tenant
+from tests.connectors.institution import Institution, Loan, late
+from tests.connectors.tables import KINDS, Item, items
+
+BROKEN = Loan(5, balance="-")
+UNKNOWN: Item = {
+    "pk": {"S": "from-the-future"},
+    "sk": {"S": "1"},
+    "text": {"S": "said"},
+    "count": {"N": "12"},
+    "rate": {"N": "0.25"},
+    "bytes": {"B": b"\x00\xff"},
+    "nested": {"M": {"list": {"L": [{"NULL": True}, {"BOOL": True}]}, "set": {"SS": ["b", "a"]}}},
+}
+
+
+def furnish(tenant: Tenant, now: datetime) -> Institution:
+    """Gives the tenant accounts, cases, a quarantined row, a pushed repayment, an endpoint, a delivery, a page of the
+    log, and an item that no model knows."""
+    bank = Institution(tenant, now)
+    bank.deliver("20050430", [*(BROKEN if n == 5 else Loan(n) for n in range(1, 39)), late(39), late(40)])
+    push.push(
+        tenant, bank.connector_id, [push.PushedRow(late(39).key, "R1", 100_000, "CNY", date(2005, 5, 2))], now=now
+    )
+    bank.work()
+    endpoint, _ = endpoints.create_endpoint(tenant, "http://127.0.0.1:9009/hook", now=now)
+    event_ids = [item["pk"]["S"] for item in items(tenant, "feed") if item["sk"]["S"] == "event"]
+    log.append(tenant, event_ids)
+    tenant.bind(Delivery)(
+        delivery_id(tenant, event_ids[0], endpoint.sk),
+        DELIVERY_SK,
+        endpoint_id=endpoint.sk,
+        event_id=event_ids[0],
+        event_type="case.opened",
+        updated_at=now,
+    ).save()
+    put_raw(tenant, "cases", UNKNOWN)
+    return bank
+
+
+def put_raw(tenant: Tenant, kind: str, item: Item) -> None:
+    """Writes an item as DynamoDB has it, whatever the models say."""
+    boto3.client("dynamodb").put_item(TableName=settings().tenant_table(tenant.id, kind), Item=item)
+
+
+def stored(tenant: Tenant) -> list[tuple[str, str, str]]:
+    """The table and keys of every item that the tenant has."""
+    return [(kind, item["pk"]["S"], item["sk"]["S"]) for kind in KINDS for item in items(tenant, kind)]
+
+
+def messages(tenant: Tenant) -> Iterator[tuple[dict[str, Any], Callable[[], None]]]:
+    """The tenant's messages in the queue `leaving`, each with what says that it is done with."""
+    sqs, url = aws.client("sqs"), aws.queue_url("leaving")
+    while received := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        for each in received:
+            message, handle = json.loads(each["Body"]), each["ReceiptHandle"]
+
+            def done(handle: str = handle) -> None:
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=handle)
+
+            if message["tenant_id"] == tenant.id:
+                yield message, done
+            else:
+                done()  # left behind by another test's tenant
+
+
+def work(tenant: Tenant) -> int:
+    """Works on every message of the tenant's exports until none is left; returns how many there were."""
+    worked = 0
+    while waiting := list(messages(tenant)):
+        for message, done in waiting:
+            assert message["action"] == "export"
+            export.continue_export(tenant.id, message["export_id"])
+            done()
+            worked += 1
+    return worked
+
+
+def exported(tenant: Tenant) -> ExportRecord:
+    """A complete export of the tenant."""
+    record = exports.begin_export(tenant.id, requested_by="usr_TEST", now=utc_now())
+    work(tenant)
+    return exports.find_export(tenant.id, record.id, now=utc_now())
+
+
+def fetch(tenant: Tenant, record: ExportRecord, folder: Path) -> dict[str, Any]:
+    """Fetches all files of an export by its links, as a customer's program does; returns the manifest."""
+    found = exports.downloads(tenant, record, now=utc_now())
+    links = {each.named.name: each.url for each in found.files} | {MANIFEST_NAME: found.manifest_url}
+    for name, url in links.items():
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            (folder / name).write_bytes(answer.read())
+    return json.loads((folder / MANIFEST_NAME).read_bytes())
+
+
+def rows(folder: Path, kind: str) -> list[dict[str, Any]]:
+    """The rows of a kind, as its JSON Lines have them."""
+    files = sorted(folder.glob(f"{kind}-*.jsonl"))
+    return [json.loads(line) for path in files for line in path.read_text("utf-8").splitlines()]
