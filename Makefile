@@ -38,8 +38,8 @@ check: venv ## format, lint, types, import rules, templates, generated documents
 format: venv ## formats the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-openapi: venv ## writes docs/openapi.json anew
-	@$(BIN)/python -m infra.check --write-openapi
+openapi: venv ## writes docs/openapi.json and docs/permissions.md anew
+	@$(BIN)/python -m infra.check --write-documents
 
 bench: venv ## measures the budgets, as ratios within one run (needs Java and npm)
 	@$(BIN)/python -m infra.bench $(if $(QUICK),--quick)

@@ -1,6 +1,6 @@
 """`make check`: format, lint, types, import rules, templates and generated documents; says what to do when one fails.
 
-python -m infra.check [--write-openapi]
+python -m infra.check [--write-documents]
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from infra import package
+from chalicelib.platform.http import ENDPOINTS, Endpoint
+from infra import package, permissions_page
 from infra.paths import BUILD, ROOT
 
 BIN = Path(sys.executable).parent
-OPENAPI = ROOT / "docs" / "openapi.json"
+DOCS = ROOT / "docs"
 
 
 def _run(*command: str) -> bool:
@@ -32,22 +33,41 @@ def check_template() -> bool:
 
 def openapi_text() -> str:
     """The OpenAPI document of the working tree."""
+    from chalicelib.platform.openapi import document
+
+    return json.dumps(document(_endpoints()), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def permissions_text() -> str:
+    """The page about who may do what in the working tree."""
+    from chalicelib.identity.permissions import permissions
+
+    return permissions_page.page(permissions(), _endpoints())
+
+
+def _endpoints() -> list[Endpoint]:
     # Importing the app reads no settings; a region keeps boto3 from looking for one.
     os.environ.setdefault("AWS_DEFAULT_REGION", "eu-central-1")
     import app
-    from chalicelib.platform.http import ENDPOINTS
-    from chalicelib.platform.openapi import document
 
     assert app.app
-    return json.dumps(document(ENDPOINTS), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    return ENDPOINTS
 
 
-def check_openapi() -> bool:
-    """Whether docs/openapi.json is what the code says."""
-    if OPENAPI.exists() and OPENAPI.read_text(encoding="utf-8") == openapi_text():
-        return True
-    print("docs/openapi.json is not what the routes declare; write it anew with: make openapi")
-    return False
+DOCUMENTS: dict[str, Callable[[], str]] = {"openapi.json": openapi_text, "permissions.md": permissions_text}
+"""What under docs/ is written by the code, and by what."""
+
+
+def check_documents() -> bool:
+    """Whether the generated documents are what the code says."""
+    stale = [name for name, text in DOCUMENTS.items() if not _says(DOCS / name, text())]
+    for name in stale:
+        print(f"docs/{name} is not what the code declares; write it anew with: make openapi")
+    return not stale
+
+
+def _says(document: Path, text: str) -> bool:
+    return document.exists() and document.read_text(encoding="utf-8") == text
 
 
 CHECKS: list[tuple[str, Callable[[], bool]]] = [
@@ -55,7 +75,7 @@ CHECKS: list[tuple[str, Callable[[], bool]]] = [
     ("lint", lambda: _run("ruff", "check", "--quiet", ".")),
     ("types", lambda: _run("pyright")),
     ("import rules", lambda: _run("lint-imports", "--no-logo")),
-    ("OpenAPI document", check_openapi),
+    ("generated documents", check_documents),
     ("template", check_template),
 ]
 
@@ -63,9 +83,10 @@ CHECKS: list[tuple[str, Callable[[], bool]]] = [
 def main() -> int:
     """Runs every check, even after one failed."""
     parser = argparse.ArgumentParser(prog="python -m infra.check")
-    parser.add_argument("--write-openapi", action="store_true", help="write docs/openapi.json and check nothing")
-    if parser.parse_args().write_openapi:
-        OPENAPI.write_text(openapi_text(), encoding="utf-8")
+    parser.add_argument("--write-documents", action="store_true", help="write what is generated and check nothing")
+    if parser.parse_args().write_documents:
+        for name, text in DOCUMENTS.items():
+            (DOCS / name).write_text(text(), encoding="utf-8")
         return 0
     failed: list[str] = []
     for name, check in CHECKS:

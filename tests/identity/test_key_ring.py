@@ -255,3 +255,52 @@ def test_another_tenants_key_is_answered_like_one_that_does_not_exist(tenant_id,
     assert all(answer == answers[0] for answer in answers)
     assert stored(theirs.pk).revoked_at is None
     assert stored(theirs.pk).replaced_by is None
+
+
+def test_no_key_carries_what_is_about_a_person(tenant_id, now) -> None:
+    with pytest.raises(ValueError, match="self"):
+        api_keys.mint(tenant_id, name="core", scopes={"self", "cases:read"}, now=now)
+
+
+@pytest.fixture
+def three_at_most(monkeypatch):
+    monkeypatch.setattr(key_ring, "MAX_KEYS", 3)
+
+
+def test_a_tenant_has_only_so_many_keys_and_those_that_no_longer_work_do_not_count(tenant_id, now, three_at_most):
+    ids = [made(tenant_id, now, expires_at=now + DAY if n == 0 else None)[1].pk for n in range(3)]
+    with pytest.raises(Conflict, match="at most 3 keys") as refused:
+        made(tenant_id, now)
+    assert refused.value.extra == {"rule": "max_keys", "max_keys": 3}
+    assert len(listed(tenant_id)) == 3
+
+    assert made(tenant_id, now + 2 * DAY)  # the first has expired
+    with pytest.raises(Conflict):
+        made(tenant_id, now + 2 * DAY)
+    key = made(new_id("ten"), now)[1]  # another tenant has keys of its own
+    assert key.pk not in listed(tenant_id)
+    key_ring.revoke_key(tenant_id, ids[1], now=now + 2 * DAY)
+    assert made(tenant_id, now + 2 * DAY)
+
+
+def test_of_many_keys_made_at_once_only_so_many_come_to_be(tenant_id, now, three_at_most):
+    def make(_: int):
+        try:
+            return made(tenant_id, now)[1].pk
+        except Conflict as error:
+            return error
+
+    with ThreadPoolExecutor(6) as pool:
+        outcomes = list(pool.map(make, range(6)))
+    assert sorted(listed(tenant_id)) == sorted(each for each in outcomes if isinstance(each, str))
+    assert 1 <= len(listed(tenant_id)) <= 3
+
+
+def test_a_full_ring_still_rotates_until_too_many_run_out(tenant_id, now, three_at_most):
+    newest = [made(tenant_id, now)[1].pk for _ in range(3)]
+    for n in range(3):
+        newest[n] = rotated(tenant_id, newest[n], now)[1].pk
+    with pytest.raises(Conflict) as refused:
+        rotated(tenant_id, newest[0], now)
+    assert refused.value.extra == {"rule": "max_rotated_keys", "max_keys": 3}
+    assert rotated(tenant_id, newest[0], now + 2 * DAY)
