@@ -119,8 +119,18 @@ def _lay_out(project: Path) -> None:
     shutil.copy(ROOT / "requirements.txt", project)
     shutil.copytree(ROOT / "chalicelib", project / "chalicelib", ignore=_NOT_NEEDED)
     shutil.copytree(ROOT / ".chalice", project / ".chalice", ignore=shutil.ignore_patterns("deployments", "deployed"))
+    # Chalice imports the app, which reads documents; into the package they are put by `_add_documents`.
+    for document in _documents():
+        copy = project / "tenants" / document.relative_to(TENANTS)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(document, copy)
     if saved.exists():
         shutil.move(saved, kept)
+
+
+def _documents() -> list[Path]:
+    """What the code reads of `tenants/`: everything but the samples."""
+    return [found for found in sorted(TENANTS.rglob("*.toml")) if found.relative_to(TENANTS).parts[0] != "samples"]
 
 
 def _check_complete(layer: Path) -> None:
@@ -165,12 +175,11 @@ def _add_documents(archive: Path) -> None:
     """Puts `tenants/` beside `chalicelib/`, without the samples. Chalice packages Python only, and with a layer it
     would put its `vendor` folder there. Fixed dates keep the same content the same file."""
     with zipfile.ZipFile(archive, "a", zipfile.ZIP_DEFLATED) as code:
-        for document in sorted(TENANTS.rglob("*.toml")):
+        for document in _documents():
             name = document.relative_to(TENANTS)
-            if name.parts[0] != "samples":
-                entry = zipfile.ZipInfo(f"tenants/{name.as_posix()}", date_time=(1980, 1, 1, 0, 0, 0))
-                entry.external_attr = 0o644 << 16
-                code.writestr(entry, document.read_bytes())
+            entry = zipfile.ZipInfo(f"tenants/{name.as_posix()}", date_time=(1980, 1, 1, 0, 0, 0))
+            entry.external_attr = 0o644 << 16
+            code.writestr(entry, document.read_bytes())
 
 
 def _kept_layer() -> Path:
