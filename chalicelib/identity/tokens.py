@@ -1,4 +1,4 @@
-"""Access tokens of OpenID Connect issuers, verified here against the issuer's keys: no call waits for who signed in.
+"""Access tokens of OpenID Connect issuers, verified here with the public keys that each issuer publishes.
 
 Two forms are accepted, by the kind of issuer: what RFC 9068 describes, and what a Cognito user pool makes. In either, a
 token says who somebody is and how they signed in. Which tenant they belong to and what they may do, it never says.
