@@ -7,7 +7,7 @@ from chalicelib.billing.process import follow_checkout
 from chalicelib.platform.errors import Conflict, Invalid, NotFound
 from chalicelib.tenancy import find_tenant, records
 from tests.billing.payments import messages
-from tests.billing.subscribers import BEGUN, pending, subscriber
+from tests.billing.tenants import BEGUN, pending, subscriber
 
 GROWTH = find_plan("growth")
 
