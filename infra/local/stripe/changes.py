@@ -8,9 +8,10 @@ from __future__ import annotations
 from . import periods
 from .errors import StripeError
 from .items import period_of, replaced
-from .proration import changed_lines, full_lines, usage_lines
+from .proration import changed_lines, full_lines
 from .shapes import Object
 from .state import State
+from .usage import usage_lines
 
 
 def current_period(subscription: Object) -> tuple[int, int]:

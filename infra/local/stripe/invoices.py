@@ -10,6 +10,9 @@ from .state import State
 RETRY_DELAYS = (3 * periods.DAY, 5 * periods.DAY, 7 * periods.DAY)
 """Seconds from a refused payment to the next attempt; after the last the invoice is left open."""
 
+DRAFT_LIFE = 3600
+"""Seconds for which a period's invoice stays a draft; Stripe says "about an hour"."""
+
 
 def line(
     item: Object,
@@ -56,8 +59,13 @@ def line(
 
 
 def draft(state: State, subscription: Object, lines: list[Object], reason: str, base_url: str) -> Object:
-    """Draft an invoice over ``lines`` for a subscription; ``reason`` is Stripe's billing reason."""
+    """Draft an invoice over ``lines`` for a subscription; ``reason`` is Stripe's billing reason.
+
+    A period's invoice (``subscription_cycle``) is to stay a draft for ``DRAFT_LIFE``.
+    """
     made = composed(state, subscription, lines, reason)
+    if reason == "subscription_cycle":
+        made["automatically_finalizes_at"] = state.now + DRAFT_LIFE
     made["hosted_invoice_url"] = f"{base_url}/invoice/{made['id']}"
     return state.add(made, "invoice.created")
 
@@ -65,12 +73,8 @@ def draft(state: State, subscription: Object, lines: list[Object], reason: str, 
 def composed(state: State, subscription: Object, lines: list[Object], reason: str) -> Object:
     """An invoice over ``lines``, stored nowhere."""
     customer = state.find("customer", subscription["customer"], "customer")
-    total = sum(entry["amount"] for entry in lines)
-    net = total + customer["balance"]
     made = new_object(
         "invoice",
-        amount_due=max(0, net),
-        amount_remaining=max(0, net),
         billing_reason=reason,
         created=state.now,
         currency=subscription["currency"],
@@ -89,19 +93,31 @@ def composed(state: State, subscription: Object, lines: list[Object], reason: st
         },
         period_end=state.now,
         period_start=min((entry["period"]["start"] for entry in lines), default=state.now),
-        starting_balance=customer["balance"],
-        subtotal=total,
-        subtotal_excluding_tax=total,
         test_clock=customer["test_clock"],
-        total=total,
-        total_excluding_tax=total,
-        _ending_balance=min(0, net),
+        **totals(state, lines, customer["id"]),
     )
     made["automatic_tax"].update(_tax(subscription))
     for entry in lines:
         entry["invoice"] = made["id"]
     made["lines"] = object_list(lines, f"/v1/invoices/{made['id']}/lines")
     return made
+
+
+def totals(state: State, lines: list[Object], customer: str) -> Object:
+    """What ``lines`` come to, and what is due of it after the customer's balance."""
+    total = sum(entry["amount"] for entry in lines)
+    balance = state.find("customer", customer, "customer")["balance"]
+    net = total + balance
+    return {
+        "amount_due": max(0, net),
+        "amount_remaining": max(0, net),
+        "starting_balance": balance,
+        "subtotal": total,
+        "subtotal_excluding_tax": total,
+        "total": total,
+        "total_excluding_tax": total,
+        "_ending_balance": min(0, net),
+    }
 
 
 def finalize_and_collect(state: State, invoice: Object) -> None:
@@ -115,6 +131,7 @@ def finalize_and_collect(state: State, invoice: Object) -> None:
     with state.changing(invoice, "invoice.finalized"):
         invoice["number"] = invoice_number
         invoice["status"] = "open"
+        invoice["automatically_finalizes_at"] = None
         invoice["effective_at"] = state.now
         invoice["ending_balance"] = invoice["_ending_balance"]
         invoice["status_transitions"]["finalized_at"] = state.now
@@ -173,6 +190,7 @@ def give_up(state: State, invoice: Object) -> None:
     """Leave an invoice as it is: nothing is tried any more."""
     with state.changing(invoice, "invoice.updated"):
         invoice["auto_advance"] = False
+        invoice["automatically_finalizes_at"] = None
         invoice["next_payment_attempt"] = None
 
 
@@ -189,4 +207,13 @@ def open_invoices(state: State, *, subscription: str | None = None, customer: st
         if invoice["status"] == "open"
         and (subscription is None or subscription_of(invoice) == subscription)
         and (customer is None or invoice["customer"] == customer)
+    ]
+
+
+def waiting_drafts(state: State, subscription: str) -> list[Object]:
+    """Drafts of a subscription that are to be finalized by themselves."""
+    return [
+        invoice
+        for invoice in state.all("invoice")
+        if invoice["automatically_finalizes_at"] is not None and subscription_of(invoice) == subscription
     ]

@@ -100,6 +100,11 @@ def replaced(before: list[Object], after: list[Object]) -> tuple[list[Object], l
     return gone, came
 
 
+def product_name(state: State, price: Object) -> str:
+    """What a price is paid for."""
+    return state.find("product", price["product"], "product")["name"]
+
+
 def period_of(item: Object) -> tuple[int, int]:
     """Start and end of an item's current period."""
     return item["current_period_start"], item["current_period_end"]

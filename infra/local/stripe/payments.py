@@ -19,10 +19,10 @@ def pay(state: State, identifier: str) -> Object:
         raise StripeError(f"Only a draft or open invoice can be paid; this one is {invoice['status']}.")
     with state.living_by(invoice["test_clock"]):
         if invoice["status"] == "draft":
-            invoices.finalize_and_collect(state, invoice)
+            subscriptions.finalize(state, invoice)
         else:
             invoices.collect(state, invoice, by_hand=True)
-        subscriptions.follow_payment(state, state.find("subscription", invoices.subscription_of(invoice)))
+            subscriptions.follow_payment(state, state.find("subscription", invoices.subscription_of(invoice)))
     if invoice["status"] != "paid":
         raise invoices.declined()
     return invoice

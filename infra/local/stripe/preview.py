@@ -7,9 +7,9 @@ import copy
 from . import changes, invoices
 from .errors import StripeError
 from .items import changed_items
-from .proration import usage_lines
 from .shapes import Object, new_id
 from .state import State
+from .usage import usage_lines
 
 
 def create(state: State, params: Object) -> Object:

@@ -1,13 +1,13 @@
-"""Invoice lines of a subscription: whole periods, usage, and the credits and charges of a change in mid-period."""
+"""Invoice lines of licensed items: whole periods, and the credits and charges of a change in the middle of one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from . import meters, periods
+from . import periods
 from .catalog import cost, unit_amount
 from .invoices import line
-from .items import is_metered, period_of, replaced
+from .items import is_metered, period_of, product_name, replaced
 from .shapes import Object
 from .state import State
 
@@ -16,29 +16,11 @@ def full_lines(state: State, subscription: Object, *, free: bool = False) -> lis
     """One line for each licensed item over its whole current period; ``free`` in a trial."""
     lines: list[Object] = []
     for item in _licensed(subscription["items"]["data"]):
-        name = _product_name(state, item)
+        name = product_name(state, item["price"])
         amount = 0 if free else _amount(subscription, item)
         each = f"{item['quantity']} × {name} (at {_price_phrase(subscription, item)})"
         description = f"Trial period for {name}" if free else each
         lines.append(line(item, amount, subscription["currency"], description, period_of(item)))
-    return lines
-
-
-def usage_lines(state: State, subscription: Object, items: Iterable[Object], until: int) -> list[Object]:
-    """One line for each metered item over what was used and not billed before ``until``, which counts as billed then.
-
-    The amount is the sum of the usage times the decimal unit amount, rounded half up once.
-    """
-    lines: list[Object] = []
-    for item in items:
-        if is_metered(item["price"]):
-            start = item["_usage_from"]
-            meter = item["price"]["recurring"]["meter"]
-            used = meters.used(state, meter, subscription["customer"], start, until)
-            amount = cost(item["price"], subscription["currency"], used, "price")
-            description = f"{used} × {_product_name(state, item)} (at {_price_phrase(subscription, item)})"
-            lines.append(line(item, amount, subscription["currency"], description, (start, until), quantity=used))
-            item["_usage_from"] = until
     return lines
 
 
@@ -58,7 +40,7 @@ def _share(state: State, subscription: Object, item: Object, at: int, sign: int)
     start, end = period_of(item)
     amount = sign * periods.prorate(_amount(subscription, item), start, end, at)
     title = "Remaining time on" if sign > 0 else "Unused time on"
-    description = f"{title} {item['quantity']} × {_product_name(state, item)}"
+    description = f"{title} {item['quantity']} × {product_name(state, item['price'])}"
     return line(item, amount, subscription["currency"], description, (at, end), proration=True)
 
 
@@ -72,9 +54,4 @@ def _amount(subscription: Object, item: Object) -> int:
 
 def _price_phrase(subscription: Object, item: Object) -> str:
     amount = unit_amount(item["price"], subscription["currency"], "price")
-    shown = periods.display(amount, subscription["currency"])
-    return shown if is_metered(item["price"]) else f"{shown} / {item['price']['recurring']['interval']}"
-
-
-def _product_name(state: State, item: Object) -> str:
-    return state.find("product", item["price"]["product"], "product")["name"]
+    return f"{periods.display(amount, subscription['currency'])} / {item['price']['recurring']['interval']}"

@@ -19,9 +19,10 @@ from . import changes, entitlements, invoices, periods
 from .errors import StripeError, missing_object
 from .forms import merge_metadata
 from .items import changed_items, make_item
-from .proration import changed_lines, full_lines, usage_lines
+from .proration import changed_lines, full_lines
 from .shapes import Object, new_object, object_list
 from .state import State
+from .usage import recount, usage_lines
 
 TRIAL_NOTICE = 3 * periods.DAY
 """Seconds before a trial's end at which its end is announced."""
@@ -96,7 +97,7 @@ def resume(state: State, identifier: str, base_url: str) -> Object:
         changes.forgive_usage(subscription, state.now)
         with state.changing(subscription, "customer.subscription.resumed"):
             subscription["status"] = "active"
-            invoice = _enter_period(state, subscription, "subscription_cycle", base_url)
+            invoice = _enter_period(state, subscription, "subscription_update", base_url)
         _collect(state, subscription, invoice)
     return subscription
 
@@ -115,16 +116,21 @@ def cancel_by_request(state: State, identifier: str, params: Object, base_url: s
             unused = changed_lines(state, {**subscription, "items": {"data": []}}, items, state.now, credit_only=True)
             subscription["_pending_lines"] += unused
         details = params.get("cancellation_details", {})
-        billed_by = base_url if params.get("invoice_now") else None
-        return cancel(state, subscription, "cancellation_requested", details, billed_by=billed_by)
+        last = ("subscription_update", base_url) if params.get("invoice_now") else None
+        return cancel(state, subscription, "cancellation_requested", details, last=last)
 
 
 def cancel(
-    state: State, subscription: Object, reason: str, details: Object | None = None, *, billed_by: str | None = None
+    state: State,
+    subscription: Object,
+    reason: str,
+    details: Object | None = None,
+    *,
+    last: tuple[str, str] | None = None,
 ) -> Object:
     """End a subscription now; what it left open is not collected any more.
 
-    ``billed_by`` is the server's address when usage and pending lines are billed by a last invoice.
+    ``last`` is the billing reason of a last invoice over usage and pending lines, and the server's address; or none.
     """
     trialing = subscription["status"] == "trialing"
     with state.changing(subscription, "customer.subscription.deleted"):
@@ -132,16 +138,23 @@ def cancel(
         subscription["canceled_at"] = subscription["canceled_at"] or state.now
         subscription["ended_at"] = state.now
         subscription["cancellation_details"].update(details or {}, reason=reason)
-    if billed_by is not None and not trialing:
-        _bill_last(state, subscription, billed_by)
-    for invoice in invoices.open_invoices(state, subscription=subscription["id"]):
+    identifier = subscription["id"]
+    for invoice in [
+        *invoices.open_invoices(state, subscription=identifier),
+        *invoices.waiting_drafts(state, identifier),
+    ]:
         invoices.give_up(state, invoice)
+    if last is not None and not trialing:
+        _bill_last(state, subscription, *last)
     entitlements.renew(state, subscription["customer"])
     return subscription
 
 
-def end_trial(state: State, subscription: Object, base_url: str) -> None:
-    """The trial is over now: the first paid period begins, unless there is no card and something else was agreed."""
+def end_trial(state: State, subscription: Object, base_url: str, *, reason: str = "subscription_cycle") -> None:
+    """The trial is over now: the first paid period begins, unless there is no card and something else was agreed.
+
+    ``reason`` is the billing reason of the period's invoice.
+    """
     agreed = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
     has_card = state.find("customer", subscription["customer"], "customer")["_card"] != "none"
     if not has_card and agreed == "cancel":
@@ -154,7 +167,7 @@ def end_trial(state: State, subscription: Object, base_url: str) -> None:
         with state.changing(subscription, "customer.subscription.updated"):
             subscription.update(status="active", trial_end=state.now, billing_cycle_anchor=state.now)
             changes.forgive_usage(subscription, state.now)
-            invoice = _enter_period(state, subscription, "subscription_cycle", base_url)
+            invoice = _enter_period(state, subscription, reason, base_url)
         _collect(state, subscription, invoice)
 
 
@@ -167,7 +180,14 @@ def renew(state: State, subscription: Object, base_url: str) -> None:
 
 def end_at_period_end(state: State, subscription: Object, base_url: str) -> None:
     """The last period is over: what was used in it is billed, and nothing more."""
-    cancel(state, subscription, "cancellation_requested", billed_by=base_url)
+    cancel(state, subscription, "cancellation_requested", last=("subscription_cycle", base_url))
+
+
+def finalize(state: State, invoice: Object) -> None:
+    """A draft is a draft no longer: its usage is counted for the last time, and its amount collected."""
+    recount(state, invoice)
+    invoices.finalize_and_collect(state, invoice)
+    follow_payment(state, state.find("subscription", invoices.subscription_of(invoice)))
 
 
 def announce_trial_end(state: State, subscription: Object) -> None:
@@ -209,7 +229,7 @@ def _updated(state: State, subscription: Object, params: Object, base_url: str) 
     if invoice is not None:
         _collect(state, subscription, invoice)
     if "trial_end" in params:
-        end_trial(state, subscription, base_url)
+        end_trial(state, subscription, base_url, reason="subscription_update")
     entitlements.renew(state, subscription["customer"])
     return subscription
 
@@ -253,18 +273,18 @@ def _bill(state: State, subscription: Object, lines: list[Object], reason: str, 
 
 
 def _collect(state: State, subscription: Object, invoice: Object) -> None:
-    """Collect a drafted invoice at once (Stripe waits an hour); while the subscription is unpaid it stays a draft."""
+    """Collect a drafted invoice, unless it is to wait as a draft or, while the subscription is unpaid, to stay one."""
     if subscription["status"] == "unpaid":
         invoices.give_up(state, invoice)
-    else:
+    elif invoice["automatically_finalizes_at"] is None:
         invoices.finalize_and_collect(state, invoice)
     follow_payment(state, subscription)
 
 
-def _bill_last(state: State, subscription: Object, base_url: str) -> None:
+def _bill_last(state: State, subscription: Object, reason: str, base_url: str) -> None:
     usage = usage_lines(state, subscription, subscription["items"]["data"], state.now)
     lines = changes.take_pending(subscription) + usage
     if any(line["amount"] for line in lines):
         with state.changing(subscription):
-            invoice = _bill(state, subscription, lines, "subscription_cycle", base_url)
+            invoice = _bill(state, subscription, lines, reason, base_url)
         _collect(state, subscription, invoice)

@@ -59,6 +59,9 @@ def _upcoming(state: State, base_url: str) -> Iterator[Due]:
             for moment, rank, act in _upcoming_of(state, subscription, base_url):
                 yield Due(subscription["test_clock"], moment, rank, act)
     for invoice in state.all("invoice"):
+        if invoice["automatically_finalizes_at"] is not None:
+            act = partial(subscriptions.finalize, state, invoice)
+            yield Due(invoice["test_clock"], invoice["automatically_finalizes_at"], 1, act)
         if invoice["status"] == "open" and invoice["next_payment_attempt"] is not None:
             yield Due(invoice["test_clock"], invoice["next_payment_attempt"], 1, partial(_retry, state, invoice))
 

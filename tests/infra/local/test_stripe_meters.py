@@ -226,6 +226,24 @@ def test_the_renewal_bills_what_was_used_rounded_half_up_once(local, customer, c
     assert lines_of(local, subscription) == [(2, 4000), (100, 13)]
 
 
+def test_usage_reported_while_the_invoice_is_a_draft_is_billed_by_it(local, customer, clock, subscription):
+    """A period's last hour is reported when the next has begun."""
+    report(local, customer, 10)
+    advance(local, clock, 31)
+    assert lines_of(local, subscription) == [(2, 4000), (10, 1)]
+    report(local, customer, 90, timestamp=START + 31 * DAY - 1)
+    report(local, customer, 40)
+    advance(local, clock, 1)
+    assert lines_of(local, subscription) == [(2, 4000), (100, 13)]
+    invoice = local.client.v1.invoices.retrieve(
+        str(local.client.v1.subscriptions.retrieve(subscription.id).latest_invoice)
+    )
+    assert (invoice.status, invoice.total, invoice.amount_paid) == ("paid", 4013, 4013)
+    report(local, customer, 1000, timestamp=START + 31 * DAY - 1)
+    advance(local, clock, 30)
+    assert lines_of(local, subscription) == [(2, 4000), (40, 5)]
+
+
 def test_use_during_a_trial_is_free(local, customer, clock, price, overage):
     lines = [{"price": price.id, "quantity": 2}, {"price": overage.id}]
     trial = {"trial_period_days": 14}

@@ -45,6 +45,35 @@ def test_a_trial_is_announced_and_then_paid_for(local, price):
     assert invoice.created == subscription.trial_end
 
 
+def test_a_periods_invoice_is_a_draft_for_an_hour(local, price):
+    subscription = local.subscribe(price, subscription_data={"trial_period_days": 14})
+    set_card(local, subscription, declines=True)
+    local.advance(days=14)
+    draft = latest_invoice(local, subscription)
+    assert (draft.status, draft.automatically_finalizes_at - draft.created) == ("draft", 3600)
+    assert status(local, subscription) == "active"
+    assert "invoice.payment_failed" in local.advance(days=1.1 / 24)
+    final = latest_invoice(local, subscription)
+    assert (final.id, final.status, final.automatically_finalizes_at) == (draft.id, "open", None)
+    assert status(local, subscription) == "past_due"
+
+
+def test_a_draft_of_a_canceled_subscription_is_never_collected(local, price):
+    subscription = local.subscribe(price, subscription_data={"trial_period_days": 14})
+    local.advance(days=14)
+    local.client.v1.subscriptions.cancel(subscription.id)
+    assert local.advance(days=2) == []
+    assert latest_invoice(local, subscription).status == "draft"
+
+
+def test_a_draft_can_be_paid_at_once(local, price):
+    subscription = local.subscribe(price, subscription_data={"trial_period_days": 14})
+    local.advance(days=14)
+    draft = latest_invoice(local, subscription)
+    assert local.client.v1.invoices.pay(draft.id).status == "paid"
+    assert local.advance(days=2) == []
+
+
 def test_a_card_that_declines_after_the_trial_makes_the_subscription_past_due(local, price):
     subscription = local.subscribe(price, subscription_data={"trial_period_days": 14})
     set_card(local, subscription, declines=True)
