@@ -4,6 +4,7 @@ from chalice.app import Chalice
 
 from chalicelib.billing import handlers as billing_handlers
 from chalicelib.billing import routes as billing_routes
+from chalicelib.billing import subscription_routes, usage_routes
 from chalicelib.cases import routes as cases_routes
 from chalicelib.connectors import handlers as connectors_handlers
 from chalicelib.connectors import routes as connectors_routes
@@ -31,6 +32,8 @@ for module in (
     me_routes,
     tenancy_routes,
     billing_routes,
+    subscription_routes,
+    usage_routes,
     connectors_routes,
     cases_routes,
     feed_routes,
