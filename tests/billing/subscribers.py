@@ -18,8 +18,10 @@ from chalicelib.identity import add_owner
 from chalicelib.platform.clock import utc_now
 from chalicelib.platform.ids import new_id
 from chalicelib.platform.settings import settings
-from chalicelib.tenancy import TenantRecord, find_tenant, records
+from chalicelib.tenancy import State, TenantRecord, find_tenant, records
 from tests.billing.payments import Payments
+
+INCLUDED = 10
 
 Subscribe = Callable[..., TenantRecord]
 
@@ -39,6 +41,30 @@ def subscribe(payments: Payments) -> Subscribe:
         return find_tenant(record.pk)
 
     return make
+
+
+@pytest.fixture
+def metered(payments: Payments) -> Callable[..., TenantRecord]:
+    """Makes a tenant that is a customer at Stripe, with terms that include ten open cases."""
+
+    def make(state: State = State.ACTIVE) -> TenantRecord:
+        terms = find_plan("starter").terms.model_dump(mode="json")
+        terms["entitlements"]["active_cases"] = INCLUDED
+        made = payments.client.v1.customers.create({"email": "owner@harbour.example"})
+        return registered(state=state, customer_id=made.id, terms=terms)
+
+    return make
+
+
+@pytest.fixture
+def open_cases_are(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Sets how many cases are open (none at first), for tests of what follows from the count."""
+
+    def are(number: int) -> None:
+        monkeypatch.setattr("chalicelib.billing.usage.open_cases", lambda _: number)
+
+    are(0)
+    return are
 
 
 def registered(**members: Any) -> TenantRecord:
@@ -66,7 +92,7 @@ def registered(**members: Any) -> TenantRecord:
 def take_seats(tenant_id: str, count: int) -> None:
     """Has that many people take a seat."""
     for number in range(count):
-        add_owner(tenant_id, f"person{number}@{tenant_id.lower().replace('_', '-')}.example", now=utc_now())
+        add_owner(tenant_id, f"person{number}@{tenant_id.lower().replace('_', '-')}.example")
 
 
 def control(payments: Payments, path: str, body: dict[str, Any]) -> None:
