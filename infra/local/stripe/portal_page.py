@@ -9,6 +9,15 @@ from .pages import card_choice, date, document
 from .periods import display
 from .shapes import Object
 
+_ADDRESS = {
+    "line1": "Address",
+    "line2": "Address, second line",
+    "city": "City",
+    "state": "State",
+    "postal_code": "Postal code",
+    "country": "Country",
+}
+
 
 def portal(
     session: Object,
@@ -28,6 +37,7 @@ def portal(
         alert
         + "".join(parts)
         + (_card(customer) if offered["payment_method_update"]["enabled"] else "")
+        + _details(customer, offered["customer_update"])
         + _invoices(invoices, with_paid=offered["invoice_history"]["enabled"])
         + back,
     )
@@ -49,6 +59,24 @@ def _card(customer: Object) -> str:
         '<form method="post"><input type="hidden" name="action" value="card">'
         f"<p>The card on file: <strong>{customer['_card']}</strong>.</p>"
         f"{card_choice('Replace it by')}<button>Save card</button></form>"
+    )
+
+
+def _details(customer: Object, offered: Object) -> str:
+    """The name and address on invoices, as far as they may be changed. Tax ids are checked by Stripe, not here."""
+    known = {"name": customer["name"], **(customer["address"] or {})}
+    names = (["name"] if "name" in offered["allowed_updates"] else []) + (
+        list(_ADDRESS) if "address" in offered["allowed_updates"] else []
+    )
+    if not offered["enabled"] or not names:
+        return ""
+    fields = "".join(
+        f'<label>{_ADDRESS.get(name, "Name")} <input name="{name}" value="{escape(known.get(name) or "")}"></label>'
+        for name in names
+    )
+    return (
+        f'<form method="post"><fieldset><legend>Billing details</legend>{fields}</fieldset>'
+        '<button name="action" value="details">Save details</button></form>'
     )
 
 

@@ -85,18 +85,27 @@ def _portal(state: State, session: Object, form: Object | None, base_url: str) -
 
 def _act_in_portal(state: State, customer: str, offered: Object, form: Object, base_url: str) -> None:
     action = form.get("action")
-    feature = {"card": "payment_method_update", "cancel": "subscription_cancel", "resume": "subscription_cancel"}
+    feature = {
+        "card": "payment_method_update",
+        "details": "customer_update",
+        "cancel": "subscription_cancel",
+        "resume": "subscription_cancel",
+    }
     if action in feature and not offered[feature[action]]["enabled"]:
         raise StripeError("This portal does not offer that.", param="action", status=403)
     if action == "card":
         customers.set_card(state, customer, declines=form.get("card") == "declined")
+    elif action == "details":
+        allowed = offered["customer_update"]["allowed_updates"]
+        typed = {"name": form.get("name"), "address": _address(form)}
+        customers.update(state, customer, {name: typed[name] for name in typed if typed[name] and name in allowed})
     elif action == "pay":
         payments.pay(state, _own(state, "invoice", form, customer)["id"])
     elif action in ("cancel", "resume"):
         subscription = _own(state, "subscription", form, customer)
         subscriptions.update(state, subscription["id"], {"cancel_at_period_end": action == "cancel"}, base_url)
     else:
-        raise StripeError("Unknown action: expected card, pay, cancel or resume.", param="action")
+        raise StripeError("Unknown action: expected card, details, pay, cancel or resume.", param="action")
 
 
 def _own(state: State, kind: str, form: Object, customer: str) -> Object:

@@ -139,7 +139,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 @contextmanager
-def _serving(state: State) -> Iterator[LocalStripe]:
+def serving(state: State) -> Iterator[LocalStripe]:
     server = StripeServer(0, state, SECRET_KEY)
     with _listening(server):
         yield LocalStripe(
@@ -150,7 +150,7 @@ def _serving(state: State) -> Iterator[LocalStripe]:
 @pytest.fixture
 def local() -> Iterator[LocalStripe]:
     """A server without webhooks."""
-    with _serving(State()) as made:
+    with serving(State()) as made:
         yield made
 
 
@@ -160,7 +160,7 @@ def hooked(receiver: Receiver) -> Iterator[LocalStripe]:
     state = State()
     courier = Courier(state, receiver.url, WEBHOOK_SECRET, lambda attempts: 0.0 if attempts < 5 else None)
     courier.start()
-    with _serving(state) as made:
+    with serving(state) as made:
         yield made
     courier.stop()
 

@@ -39,12 +39,10 @@ def test_a_configuration_is_made_listed_and_changed(local, ours, assert_shape):
     configurations = local.client.v1.billing_portal.configurations
     assert ours.features.customer_update.allowed_updates == ["address", "tax_id"]
     assert not ours.features.subscription_cancel.enabled
-    features = {"subscription_cancel": {"enabled": True, "mode": "immediately"}}
+    features = {"subscription_cancel": {"enabled": True, "mode": "at_period_end"}}
     changed = configurations.update(ours.id, params={"features": features, "name": "Ours", "metadata": {"v": "2"}})
-    assert (changed.features.subscription_cancel.mode, changed.features.invoice_history.enabled) == (
-        "immediately",
-        True,
-    )
+    assert changed.features.subscription_cancel.enabled
+    assert changed.features.invoice_history.enabled
     assert (changed.name, changed.metadata.to_dict()) == ("Ours", {"duebridge": "portal", "v": "2"})
     assert [found.id for found in configurations.list(params={"active": True, "is_default": False}).data] == [ours.id]
     assert not configurations.update(ours.id, params={"active": False}).active
@@ -110,3 +108,24 @@ def test_a_customer_pays_its_own_invoices_only(local, subscription, price):
     assert local.visit(session.url, f"action=pay&invoice={owed}")[0] == 404
     assert local.visit(session.url, "action=dance")[0] == 400
     assert local.visit(session.url, f"action=pay&invoice={subscription.latest_invoice}")[0] == 400
+
+
+def test_a_customer_changes_the_address_but_not_a_name_that_may_not_be_changed(local, ours, subscription):
+    session = open_portal(local, subscription, configuration=ours.id)
+    assert 'name="postal_code"' in local.visit(session.url)[1]
+    form = "action=details&line1=1+Quay&city=London&country=GB&name=Other"
+    assert local.visit(session.url, form)[0] == 303
+    customer = local.client.v1.customers.retrieve(str(subscription.customer))
+    assert (customer.address.city, customer.address.country, customer.name) == ("London", "GB", None)
+    assert 'value="1 Quay"' in local.visit(session.url)[1]
+    plain = open_portal(local, subscription)
+    assert "Billing details" not in local.visit(plain.url)[1]
+    assert local.visit(plain.url, form)[0] == 403
+
+
+def test_a_portal_that_changes_subscriptions_is_not_covered(local):
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        local.client.v1.billing_portal.configurations.create(
+            params={"features": {"subscription_update": {"enabled": True}}}
+        )
+    assert refused.value.param == "features[subscription_update][enabled]"

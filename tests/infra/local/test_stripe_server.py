@@ -108,6 +108,17 @@ def test_a_lookup_key_moves_only_when_asked_to(local, assert_shape):
     assert [found.id for found in prices.list(params={"active": True}).data] == [new.id]
 
 
+def test_prices_are_found_by_ten_lookup_keys_at_most_and_by_their_interval(local):
+    yearly = local.make_price(lookup_key="growth-year", recurring={"interval": "year"})
+    local.make_price(lookup_key="growth-month")
+    prices = local.client.v1.prices
+    found = prices.list(params={"recurring": {"interval": "year", "usage_type": "licensed"}}).data
+    assert [price.id for price in found] == [yearly.id]
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        prices.list(params={"lookup_keys": [f"key-{number}" for number in range(11)]})
+    assert refused.value.param == "lookup_keys"
+
+
 def test_a_price_shows_its_other_currencies_when_asked(local):
     made = local.make_price(currency_options={"eur": {"unit_amount": 1800}, "cny": {"unit_amount": 14000}})
     shown = local.client.v1.prices.retrieve(made.id, params={"expand": ["currency_options", "product"]})

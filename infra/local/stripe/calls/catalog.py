@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .. import catalog
+from ..errors import StripeError
 from ..forms import (
     Reader,
     amount,
@@ -39,14 +42,10 @@ _PRICE_UPDATE: dict[str, Reader] = {
     "nickname": optional_text,
     "transfer_lookup_key": boolean,
 }
+_INTERVAL = choice("day", "week", "month", "year")
+_USAGE = choice("licensed", "metered")
 _RECURRING = fields(
-    {
-        "interval": choice("day", "week", "month", "year"),
-        "interval_count": positive,
-        "meter": text,
-        "usage_type": choice("licensed", "metered"),
-    },
-    ("interval",),
+    {"interval": _INTERVAL, "interval_count": positive, "meter": text, "usage_type": _USAGE}, ("interval",)
 )
 _PRICE: dict[str, Reader] = {
     **_PRICE_UPDATE,
@@ -61,11 +60,23 @@ _PRICE: dict[str, Reader] = {
 }
 
 
+_MAX_LOOKUP_KEYS = 10
+
+
 def _keeps_price(price: Object, params: Object) -> bool:
-    wanted = params.get("lookup_keys")
-    return equal("active", "currency", "product", "type")(price, params) and (
-        wanted is None or price["lookup_key"] in wanted
+    wanted, recurring = params.get("lookup_keys"), params.get("recurring", {})
+    return (
+        equal("active", "currency", "product", "type")(price, params)
+        and (wanted is None or price["lookup_key"] in wanted)
+        and (not recurring or (price["recurring"] is not None and equal(*recurring)(price["recurring"], recurring)))
     )
+
+
+def _lookup_keys(raw: Any, name: str) -> list[str]:
+    keys = array(text)(raw, name)
+    if len(keys) > _MAX_LOOKUP_KEYS:
+        raise StripeError(f"You may only specify up to {_MAX_LOOKUP_KEYS} lookup keys.", param=name)
+    return keys
 
 
 def _keeps_product(product: Object, params: Object) -> bool:
@@ -104,8 +115,9 @@ ROUTES = [
             **PAGE,
             "active": boolean,
             "currency": currency,
-            "lookup_keys": array(text),
+            "lookup_keys": _lookup_keys,
             "product": text,
+            "recurring": fields({"interval": _INTERVAL, "meter": text, "usage_type": _USAGE}),
             "type": choice("one_time", "recurring"),
         },
         listed("price", _keeps_price),

@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .. import portal
+from ..errors import StripeError
 from ..forms import Reader, array, boolean, choice, fields, metadata, optional_text, text, web_address
 from .table import PAGE, equal, listed, retrieve, route
 
 _PATH = "billing_portal/configurations"
+
+
+def _off(raw: Any, name: str) -> bool:
+    """False: the page here has no way to change a subscription."""
+    if boolean(raw, name):
+        raise StripeError("The local portal cannot change subscriptions.", param=name)
+    return False
+
+
 _ON_OR_OFF = fields({"enabled": boolean}, ("enabled",))
 _FEATURES = fields(
     {
         "customer_update": fields(
             {
-                "allowed_updates": array(choice("address", "email", "name", "phone", "shipping", "tax_id")),
+                "allowed_updates": array(choice("address", "name", "tax_id")),
                 "enabled": boolean,
             }
         ),
         "invoice_history": _ON_OR_OFF,
         "payment_method_update": _ON_OR_OFF,
-        "subscription_cancel": fields(
-            {
-                "enabled": boolean,
-                "mode": choice("at_period_end", "immediately"),
-                "proration_behavior": choice("create_prorations", "none"),
-            }
-        ),
-        "subscription_update": fields(
-            {
-                "default_allowed_updates": array(choice("price", "promotion_code", "quantity")),
-                "enabled": boolean,
-                "proration_behavior": choice("always_invoice", "create_prorations", "none"),
-            }
-        ),
+        "subscription_cancel": fields({"enabled": boolean, "mode": choice("at_period_end")}),
+        "subscription_update": fields({"enabled": _off}, ("enabled",)),
     }
 )
 _CONFIGURATION: dict[str, Reader] = {
