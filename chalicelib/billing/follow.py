@@ -53,38 +53,52 @@ def follow(subscription_id: str) -> Outcome:
     """Brings the tenant of a subscription in line with what Stripe says of it now. Repeating it is harmless.
 
     Of two that follow at once, the one that asked Stripe first may write last, and write what is true no longer. So
-    whoever changed something asks again, until what Stripe says changes nothing.
+    whoever changed something asks again, until Stripe says the same as before.
 
     A tenant that already has another subscription keeps it: somebody paid twice, which the log says as an error for a
     person to refund. Raises stripe.StripeError, and Conflict when others keep changing the record.
     """
-    outcome = Outcome.UNCHANGED
+    outcome, told = Outcome.UNCHANGED, None
     for _ in range(_ROUNDS):
-        latest = _follow_once(subscription_id)
+        found = _look(subscription_id)
+        if isinstance(found, Outcome):
+            return found
+        record, standing = found
+        if standing == told:
+            break
+        latest = _settle(record, standing)
         if latest is not Outcome.SETTLED:
             return outcome if latest is Outcome.UNCHANGED else latest
-        outcome = Outcome.SETTLED
+        outcome, told = latest, standing
     return outcome
 
 
-def _follow_once(subscription_id: str) -> Outcome:
+def _look(subscription_id: str) -> tuple[TenantRecord, Standing] | Outcome:
+    """The tenant of a subscription and how Stripe says that it stands, or why there is nothing to settle."""
     subscription = find_subscription(subscription_id)
     if subscription is None:
         return Outcome.UNKNOWN_OBJECT
     tenant_id = tenant_of(subscription)
-    ids = {"tenant_id": tenant_id, "subscription_id": subscription_id}
     record = _registered(tenant_id) if tenant_id else None
     if record is None or record.customer_id not in (None, customer_of(subscription)):
         if tenant_id and subscription.status in ("trialing", "active"):
-            logger.error("subscription names a tenant that is unknown, or another customer's", extra=ids)
+            logger.error(
+                "subscription names a tenant that is unknown, or another customer's",
+                extra={"tenant_id": tenant_id, "subscription_id": subscription_id},
+            )
         return Outcome.UNKNOWN_TENANT
     standing = read_standing(subscription, record)
-    if standing is None:
-        return Outcome.NOT_SETTLED
+    return Outcome.NOT_SETTLED if standing is None else (record, standing)
+
+
+def _settle(record: TenantRecord, standing: Standing) -> Outcome:
     try:
         settle(record.pk, standing, now=billing_now(record))
     except SecondSubscription:
-        logger.error("second subscription: it is to be cancelled and refunded", extra=ids)
+        logger.error(
+            "second subscription: it is to be cancelled and refunded",
+            extra={"tenant_id": record.pk, "subscription_id": standing.subscription_id},
+        )
         return Outcome.SECOND_SUBSCRIPTION
     return Outcome.UNCHANGED if find_tenant(record.pk).version == record.version else Outcome.SETTLED
 

@@ -1,46 +1,26 @@
 import json
-from types import SimpleNamespace
+import random
+from datetime import timedelta
 
 import pytest
 import stripe
 
-from chalicelib.billing.activate import TENANT_STATES, Outcome, activate
-from chalicelib.billing.handlers import bill
+from chalicelib.billing import ending, find_plan, follow, open_checkout, process
+from chalicelib.billing.follow import Outcome
+from chalicelib.billing.handlers import ACTIONS, bill
 from chalicelib.billing.model import EVENT, billing_events
-from chalicelib.billing.process import process
 from chalicelib.billing.receive import Snapshot, receive
-from chalicelib.identity.signup import Application, sign_up
 from chalicelib.platform.ids import new_id
-from chalicelib.platform.settings import settings
-from chalicelib.tenancy import find_tenant
-from tests.billing.payments import Payments, messages
+from chalicelib.tenancy import find_tenant, records
+from chalicelib.tenancy.provisioning import provision
+from tests.billing.payments import messages
+from tests.billing.tenants import pending, subscriber
 
 
-@pytest.fixture
-def signed_up(payments: Payments, now):
-    """A pending tenant whose checkout is open, by plan."""
-    messages("tenant-lifecycle")
-
-    def make(plan: str = "growth"):
-        application = Application.model_validate(
-            {
-                "organisation": "Harbour Bank",
-                "jurisdiction": "CN",
-                "region": settings().region,
-                "locale": "zh_CN",
-                "currency": "CNY",
-                "email": "owner@harbour.example",
-                "plan": plan,
-            }
-        )
-        made = sign_up(application, now=now)
-        return SimpleNamespace(
-            tenant_id=made.tenant_id,
-            page=made.checkout_url,
-            session_id=find_tenant(made.tenant_id).checkout_session_id,
-        )
-
-    return make
+@pytest.fixture(autouse=True)
+def empty_queues(aws):
+    for queue in ("billing", "leaving", "tenant-lifecycle"):
+        messages(queue)
 
 
 def stored(event: Snapshot, now) -> str:
@@ -48,157 +28,281 @@ def stored(event: Snapshot, now) -> str:
     return event.id
 
 
-def event_about(session_id: str | None, type: str = "checkout.session.completed") -> Snapshot:
-    """An event that claims something of a session; only its id and type count."""
-    return Snapshot.model_validate(
-        {"id": new_id("evt"), "type": type, "created": 1, "data": {"object": {"id": session_id}}}
-    )
+def event_about(object_id: str | None, type: str = "checkout.session.completed", **members) -> Snapshot:
+    """An event that claims something of an object; only its type and the object's id count."""
+    about = {"id": object_id, **members}
+    return Snapshot.model_validate({"id": new_id("evt"), "type": type, "created": 1, "data": {"object": about}})
+
+
+def processed(event: Snapshot, now) -> Outcome:
+    return process.process(stored(event, now))
+
+
+def outcome_of(event_id: str) -> tuple[bool, str | None]:
+    event = billing_events().get(event_id, EVENT)
+    return event.processed, event.outcome
 
 
 @pytest.mark.parametrize(("plan", "state"), [("growth", "trialing"), ("enterprise", "active")])
-def test_a_completed_checkout_takes_the_tenant_on_and_has_it_provisioned(payments, signed_up, now, plan, state):
-    tenant = signed_up(plan)
-    payments.pay(tenant.page)
-    event_id = stored(payments.completed(tenant.session_id), now)
-    assert process(event_id) is Outcome.ACTIVATED
-    record = find_tenant(tenant.tenant_id)
-    subscription = payments.client.v1.subscriptions.retrieve(record.subscription_id)
-    assert (record.state, record.customer_id) == (state, subscription.customer)
-    assert subscription.metadata["tenant_id"] == tenant.tenant_id
-    assert messages("tenant-lifecycle") == [{"tenant_id": tenant.tenant_id, "action": "provision"}]
-    event = billing_events().get(event_id, EVENT)
-    assert (event.processed, event.outcome) == (True, "activated")
+def test_a_completed_checkout_takes_the_tenant_on_and_has_it_provisioned(payments, now, plan, state):
+    record = pending(plan)
+    page = open_checkout(record, find_plan(plan), interval="month")
+    payments.pay(page.url)
+    event_id = stored(payments.completed(page.session_id), now)
+    assert process.process(event_id) is Outcome.SETTLED
+    assert find_tenant(record.pk).state == state
+    assert messages("tenant-lifecycle") == [{"tenant_id": record.pk, "action": "provision"}]
+    assert outcome_of(event_id) == (True, "settled")
 
 
-def test_a_checkout_completed_twice_changes_nothing_the_second_time(payments, signed_up, now):
-    tenant = signed_up()
-    payments.pay(tenant.page)
-    process(stored(payments.completed(tenant.session_id), now))
-    record = find_tenant(tenant.tenant_id)
-    assert process(stored(event_about(tenant.session_id), now)) is Outcome.REPEATED
-    assert find_tenant(tenant.tenant_id).to_simple_dict() == record.to_simple_dict()
+def test_a_checkout_completed_twice_changes_nothing_the_second_time(payments, now):
+    record = subscriber(payments)
+    assert processed(event_about(record.checkout_session_id), now) is Outcome.UNCHANGED
+    assert find_tenant(record.pk).to_simple_dict() == record.to_simple_dict()
 
 
-def test_an_event_that_was_processed_is_left_alone(payments, signed_up, now):
-    tenant = signed_up()
-    payments.pay(tenant.page)
-    event_id = stored(payments.completed(tenant.session_id), now)
-    process(event_id)
-    messages("tenant-lifecycle")
-    assert process(event_id) is Outcome.REPEATED
-    assert messages("tenant-lifecycle") == []
+def test_an_event_that_was_processed_is_left_alone(payments, now, monkeypatch):
+    record = subscriber(payments)
+    event_id = stored(event_about(record.subscription_id, "customer.subscription.updated"), now)
+    process.process(event_id)
+    monkeypatch.setattr(process, "ACTIONS", {})
+    assert process.process(event_id) is Outcome.REPEATED
+    assert outcome_of(event_id) == (True, "unchanged")
 
 
-def test_a_worker_killed_before_it_asked_for_provisioning_is_made_good(payments, signed_up, now, monkeypatch):
-    tenant = signed_up()
-    payments.pay(tenant.page)
-    event_id = stored(payments.completed(tenant.session_id), now)
-
-    def killed(_: str) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as broken:
-        broken.setattr("chalicelib.billing.activate.begin_provisioning", killed)
-        with pytest.raises(KeyboardInterrupt):
-            process(event_id)
-    assert find_tenant(tenant.tenant_id).state == "trialing"
-    assert messages("tenant-lifecycle") == []
-    assert process(event_id) is Outcome.REPEATED
-    assert messages("tenant-lifecycle") == [{"tenant_id": tenant.tenant_id, "action": "provision"}]
+def test_an_event_that_says_completed_of_an_unpaid_session_is_not_believed(payments, now):
+    record = pending()
+    page = open_checkout(record, find_plan("growth"), interval="month")
+    payments.pay(page.url, card="declined")
+    assert processed(event_about(page.session_id), now) is Outcome.NOT_SETTLED
+    assert find_tenant(record.pk).state == "pending"
 
 
-def test_an_event_that_says_completed_of_an_unpaid_session_is_not_believed(payments, signed_up, now):
-    tenant = signed_up()
-    payments.pay(tenant.page, card="declined")
-    assert process(stored(event_about(tenant.session_id), now)) is Outcome.NOT_SETTLED
-    assert find_tenant(tenant.tenant_id).state == "pending"
+@pytest.mark.parametrize(
+    ("type", "named"),
+    [
+        ("customer.subscription.created", "subscription"),
+        ("customer.subscription.updated", "subscription"),
+        ("customer.subscription.deleted", "subscription"),
+        ("customer.subscription.paused", "subscription"),
+        ("customer.subscription.resumed", "subscription"),
+        ("customer.subscription.trial_will_end", "subscription"),
+        ("invoice.paid", "invoice"),
+        ("invoice.payment_failed", "invoice"),
+        ("invoice.payment_action_required", "invoice"),
+        ("entitlements.active_entitlement_summary.updated", "customer"),
+    ],
+)
+def test_whatever_an_event_says_the_truth_is_fetched(payments, now, type, named):
+    record = subscriber(payments, "enterprise")
+    payments.client.v1.subscriptions.update(record.subscription_id, {"cancel_at_period_end": True})
+    if named == "customer":
+        event = event_about(None, type, customer=record.customer_id)
+    elif named == "invoice":
+        (invoice,) = payments.client.v1.invoices.list({"customer": record.customer_id}).data
+        event = event_about(invoice.id, type, status="uncollectible")
+    else:
+        event = event_about(record.subscription_id, type, status="canceled")
+    assert processed(event, now) is Outcome.SETTLED
+    found = find_tenant(record.pk)
+    assert (found.state, found.cancel_at) == ("active", found.period_end)
 
 
-def test_an_event_for_an_unknown_tenant_is_noted_and_passed_over(payments, signed_up, now):
-    tenant = signed_up()
-    payments.pay(tenant.page)
-    find_tenant(tenant.tenant_id).delete()
-    event_id = stored(payments.completed(tenant.session_id), now)
-    assert process(event_id) is Outcome.UNKNOWN_TENANT
-    assert billing_events().get(event_id, EVENT).processed
-    assert messages("tenant-lifecycle") == []
+def test_events_of_a_year_late_doubled_and_in_any_order_end_in_the_truth(payments, clocks, now):
+    record = subscriber(payments)
+    payments.card(record.customer_id, declines=True)
+    payments.advance(record.test_clock_id, timedelta(days=15))
+    payments.card(record.customer_id, declines=False)
+    payments.advance(record.test_clock_id, timedelta(days=60))
+    payments.client.v1.subscriptions.update(record.subscription_id, {"cancel_at_period_end": True})
+    mine = [event for event in payments.events() if is_of(event, record)]
+    assert {event.type for event in mine} >= {"invoice.payment_failed", "invoice.paid", "customer.subscription.updated"}
+    order = random.Random(7)
+    for _ in range(3):
+        shuffled = [event_about(event.data.object.id, event.type, customer=record.customer_id) for event in mine]
+        order.shuffle(shuffled)
+        for event in shuffled:
+            processed(event, now)
+            processed(event, now)
+        found = find_tenant(record.pk)
+        assert (found.state, found.subscription_status, found.cancel_at) == ("active", "active", found.period_end)
+        assert found.moves == 2
 
 
-def test_a_session_that_sign_up_did_not_open_takes_nobody_on(payments, signed_up, now):
-    tenant = signed_up()
+def is_of(event: Snapshot, record) -> bool:
+    about = event.data.object
+    return record.customer_id in (about.customer, about.id) or about.id == record.subscription_id
+
+
+@pytest.mark.parametrize(
+    ("object_id", "type", "outcome"),
+    [
+        ("in_1", "invoice.some_new_kind", Outcome.UNKNOWN_TYPE),
+        ("cs_test_of_nobody", "checkout.session.completed", Outcome.UNKNOWN_OBJECT),
+        ("in_of_nobody", "invoice.paid", Outcome.UNKNOWN_OBJECT),
+        ("sub_of_nobody", "customer.subscription.updated", Outcome.UNKNOWN_OBJECT),
+        ("sub_of_nobody", "customer.subscription.trial_will_end", Outcome.UNKNOWN_OBJECT),
+        ("cus_of_nobody", "customer.deleted", Outcome.NOTED),
+        (None, "checkout.session.completed", Outcome.UNKNOWN_OBJECT),
+    ],
+)
+def test_what_billing_does_not_know_is_noted_and_passed_over(payments, now, object_id, type, outcome):
+    event_id = stored(event_about(object_id, type), now)
+    assert process.process(event_id) is outcome
+    assert outcome_of(event_id) == (True, outcome.value)
+
+
+def test_entitlements_of_a_customer_that_subscribes_to_nothing_are_noted(payments, now):
+    customer = payments.client.v1.customers.create({"email": "somebody@else.example"})
+    event = event_about(None, "entitlements.active_entitlement_summary.updated", customer=customer.id)
+    assert processed(event, now) is Outcome.NOTED
+
+
+def test_an_event_for_an_unknown_tenant_is_noted_and_passed_over(payments, now):
+    record = subscriber(payments)
+    record.delete()
+    event_id = stored(event_about(record.subscription_id, "customer.subscription.updated"), now)
+    assert process.process(event_id) is Outcome.UNKNOWN_TENANT
+    assert outcome_of(event_id) == (True, "unknown-tenant")
+
+
+def test_a_session_that_sign_up_did_not_open_takes_nobody_on(payments, now):
+    record = pending()
     price = payments.client.v1.prices.list({"lookup_keys": ["starter_month_usd"]}).data[0]
     # What a payment link's address can do: name any tenant as the reference, without our metadata.
     foreign = payments.client.v1.checkout.sessions.create(
         {
             "mode": "subscription",
             "line_items": [{"price": price.id, "quantity": 1}],
-            "client_reference_id": tenant.tenant_id,
+            "client_reference_id": record.pk,
             "customer_email": "somebody@else.example",
             "success_url": "http://127.0.0.1:9/",
         }
     )
     payments.pay(foreign.url)
-    event_id = stored(payments.completed(foreign.id), now)
-    assert process(event_id) is Outcome.UNKNOWN_TENANT
-    assert billing_events().get(event_id, EVENT).processed
-    assert find_tenant(tenant.tenant_id).state == "pending"
-
-
-@pytest.mark.parametrize(
-    ("session_id", "type", "outcome"),
-    [
-        ("in_1", "invoice.some_new_kind", Outcome.UNKNOWN_TYPE),
-        ("cs_test_of_nobody", "checkout.session.completed", Outcome.UNKNOWN_OBJECT),
-        (None, "checkout.session.completed", Outcome.UNKNOWN_OBJECT),
-    ],
-)
-def test_what_billing_does_not_know_is_noted_and_passed_over(payments, now, session_id, type, outcome):
-    event_id = stored(event_about(session_id, type), now)
-    assert process(event_id) is outcome
-    event = billing_events().get(event_id, EVENT)
-    assert (event.processed, event.outcome) == (True, outcome.value)
+    assert processed(payments.completed(foreign.id), now) is Outcome.UNKNOWN_TENANT
+    assert find_tenant(record.pk).state == "pending"
 
 
 def test_a_message_about_an_event_that_was_never_stored_is_passed_over(aws):
-    assert process("evt_never_stored") is Outcome.UNKNOWN_OBJECT
+    assert process.process("evt_never_stored") is Outcome.UNKNOWN_OBJECT
 
 
-def test_a_second_subscription_does_not_displace_the_first(payments, signed_up, now):
-    tenant = signed_up()
-    payments.pay(tenant.page)
-    process(stored(payments.completed(tenant.session_id), now))
-    first = find_tenant(tenant.tenant_id).subscription_id
-    messages("tenant-lifecycle")
-    outcome = activate(tenant.tenant_id, customer_id="cus_2", subscription_id="sub_2", subscription_status="active")
-    assert outcome is Outcome.SECOND_SUBSCRIPTION
-    assert find_tenant(tenant.tenant_id).subscription_id == first
-    assert messages("tenant-lifecycle") == []
+def test_owners_are_told_once_that_the_trial_ends_soon_and_not_after_it_ended(payments, now, monkeypatch):
+    told = []
+    monkeypatch.setattr(process, "tell_trial_ending", lambda *said: told.append(said))
+    record = subscriber(payments)
+    event = event_about(record.subscription_id, "customer.subscription.trial_will_end")
+    assert processed(event, now) is Outcome.UNCHANGED
+    assert told == [(record.pk, record.period_end)]
+    payments.client.v1.subscriptions.update(record.subscription_id, {"trial_end": "now"})
+    late = event_about(record.subscription_id, "customer.subscription.trial_will_end")
+    assert processed(late, now) is Outcome.SETTLED
+    assert len(told) == 1
 
 
-@pytest.mark.parametrize("status", ["incomplete", "incomplete_expired", "past_due", "canceled", "unpaid", "paused"])
-def test_a_subscription_that_is_not_running_takes_nobody_on(payments, signed_up, status):
-    tenant = signed_up()
-    assert status not in TENANT_STATES
-    outcome = activate(tenant.tenant_id, customer_id="cus_1", subscription_id="sub_1", subscription_status=status)
-    assert outcome is Outcome.NOT_SETTLED
-    assert find_tenant(tenant.tenant_id).state == "pending"
-
-
-def test_with_stripe_down_the_event_stays_to_be_processed(no_stripe, now):
-    event_id = stored(event_about("cs_test_1"), now)
-    with pytest.raises(stripe.APIConnectionError):
-        process(event_id)
-    assert not billing_events().get(event_id, EVENT).processed
+@pytest.mark.parametrize("how", ["timeout", "500"])
+def test_while_stripe_fails_the_event_stays_to_be_processed(payments, now, how):
+    record = subscriber(payments)
+    event_id = stored(event_about(record.subscription_id, "customer.subscription.updated"), now)
+    payments.fail("/v1/subscriptions/*", how)
+    with pytest.raises(stripe.StripeError):
+        process.process(event_id)
+    assert outcome_of(event_id) == (False, None)
+    assert process.process(event_id) is Outcome.UNCHANGED
 
 
 def test_a_batch_gives_back_only_the_messages_that_failed(no_stripe, now):
-    ignored = stored(event_about("in_1", "invoice.paid"), now)
+    ignored = stored(event_about("in_1", "invoice.some_new_kind"), now)
     failing = stored(event_about("cs_test_1"), now)
-    assert bill({"Records": [sqs_record("1", ignored), sqs_record("2", failing)]}, None) == {
-        "batchItemFailures": [{"itemIdentifier": "2"}]
-    }
-    assert bill({"Records": [sqs_record("2", failing)]}, None) == {"batchItemFailures": [{"itemIdentifier": "2"}]}
+    batch = {"Records": [sqs_record("1", event_id=ignored), sqs_record("2", event_id=failing)]}
+    assert bill(batch, None) == {"batchItemFailures": [{"itemIdentifier": "2"}]}
 
 
-def sqs_record(message_id: str, event_id: str) -> dict:
-    return {"messageId": message_id, "eventSource": "aws:sqs", "body": json.dumps({"event_id": event_id})}
+def sqs_record(message_id: str, **message: str) -> dict:
+    return {"messageId": message_id, "eventSource": "aws:sqs", "body": json.dumps(message)}
+
+
+def asked(record, action: str) -> dict:
+    return bill({"Records": [sqs_record("1", tenant_id=record.pk, action=action)]}, None)
+
+
+DONE: dict = {"batchItemFailures": []}
+
+
+def test_a_lost_checkout_is_made_good_when_asked(payments):
+    record = pending()
+    page = open_checkout(record, find_plan("growth"), interval="month")
+    payments.pay(page.url)
+    assert asked(record, "checkout") == DONE
+    assert find_tenant(record.pk).state == "trialing"
+
+
+def test_a_closing_tenants_subscription_is_cancelled_and_only_that(payments):
+    closing, staying = subscriber(payments), subscriber(payments)
+    closing.update(actions=[records().state.set("closing")])
+    for record in (closing, closing, staying):
+        assert asked(record, "cancel") == DONE
+    assert payments.client.v1.subscriptions.retrieve(closing.subscription_id).status == "canceled"
+    assert payments.client.v1.subscriptions.retrieve(staying.subscription_id).status == "trialing"
+    assert find_tenant(closing.pk).subscription_status == "canceled"
+    assert find_tenant(staying.pk).to_simple_dict() == staying.to_simple_dict()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_cancellation_that_stripe_does_not_answer_is_repeated(payments, when):
+    record = subscriber(payments)
+    record.update(actions=[records().state.set("closing")])
+    payments.fail("/v1/subscriptions/*", when=when, method="DELETE")
+    with pytest.raises(stripe.APIConnectionError):
+        ending.cancel(record.pk)
+    ending.cancel(record.pk)
+    assert find_tenant(record.pk).subscription_status == "canceled"
+
+
+def test_moves_are_announced(payments):
+    record = subscriber(payments)
+    provision(record.pk)
+    assert asked(record, "announce") == DONE
+    assert find_tenant(record.pk).announcements == []
+
+
+def test_what_nobody_knows_how_to_do_comes_back_and_waits_for_a_person(aws):
+    assert asked(pending(), "dance") == {"batchItemFailures": [{"itemIdentifier": "1"}]}
+    assert set(ACTIONS) == {"announce", "cancel", "checkout", "forget_customer", "hour"}
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_customer_is_forgotten_once_its_erasure_has_begun(payments, when):
+    record, model = subscriber(payments), records()
+    assert asked(record, "forget_customer") == DONE
+    assert not payments.client.v1.customers.retrieve(record.customer_id).to_dict().get("deleted")
+    assert messages("leaving") == []
+    record.update(actions=[model.state.set("closing"), model.erasure.set({"begun": {}})])
+    payments.fail("/v1/customers/*", when=when, method="DELETE")
+    assert asked(record, "forget_customer") == {"batchItemFailures": [{"itemIdentifier": "1"}]}
+    assert find_tenant(record.pk).customer_deleted_at is None
+    for _ in range(2):
+        assert asked(record, "forget_customer") == DONE
+    assert payments.client.v1.customers.retrieve(record.customer_id).deleted
+    assert find_tenant(record.pk).customer_deleted_at is not None
+    assert messages("leaving") == [{"tenant_id": record.pk, "action": "erase"}] * 2
+
+
+def test_a_follower_killed_before_it_asked_for_what_follows_is_made_good(payments, monkeypatch):
+    record = pending()
+    page = open_checkout(record, find_plan("growth"), interval="month")
+    payments.pay(page.url)
+    subscription_id = payments.client.v1.checkout.sessions.retrieve(page.session_id).subscription
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr("chalicelib.tenancy.lifecycle.follow_moves", killed)
+        with pytest.raises(KeyboardInterrupt):
+            follow.follow(subscription_id)
+    assert find_tenant(record.pk).state == "trialing"
+    assert messages("tenant-lifecycle") == []
+    assert follow.follow(subscription_id) is Outcome.UNCHANGED
+    assert messages("tenant-lifecycle") == [{"tenant_id": record.pk, "action": "provision"}]
