@@ -2,6 +2,8 @@
 
 - It knows neither the tags of KMS keys nor a mapping's function as condition keys; on AWS a condition on a missing key
   refuses. Here it becomes "if the key exists", for these keys alone: what else a condition asks is enforced.
+- It asks whether mail may be sent, or a backup deleted, of everything and not of the sender or the backup: there a
+  statement about these alone is about everything.
 - It speaks plain HTTP on the loopback interface, so the bucket's refusal of plain HTTP has to go.
 - It hands numbers in parameters on as text; how many workers a queue may have is therefore written into the template.
 - It ignores gateway responses: a missing `Authorization` header and an unknown route get JSON of its own there, and
@@ -20,6 +22,7 @@ _IF_EXISTS = {
     "StringLike": "StringLikeIfExists",
 }
 _UNKNOWN_KEYS = ("aws:ResourceTag/", "lambda:FunctionArn")
+_OF_EVERYTHING = {"ses:SendEmail", "dynamodb:DeleteBackup"}
 _LEFT_OUT = ("DataBucketPolicy",)
 
 
@@ -36,7 +39,8 @@ def adapted(template: dict[str, Any]) -> dict[str, Any]:
 
 
 def softened(node: Any) -> Any:
-    """A piece of template whose policies ask for keys that MiniStack does not know only "if the key exists"."""
+    """A piece of template whose policies ask for keys that MiniStack does not know only "if the key exists", and name
+    no resource where it does not."""
     if isinstance(node, list):
         return [softened(value) for value in cast("list[Any]", node)]
     if not isinstance(node, dict):
@@ -45,6 +49,8 @@ def softened(node: Any) -> Any:
     made = {key: softened(value) for key, value in members.items()}
     if "Effect" in members and "Condition" in members:
         made["Condition"] = _softened_condition(members["Condition"])
+    if "Effect" in members and _OF_EVERYTHING.issuperset(members.get("Action", ["?"])):
+        made["Resource"] = "*"
     return made
 
 

@@ -97,7 +97,7 @@ def _make_shared_resources() -> None:
     signing = kms.create_key(
         KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY", Tags=[{"TagKey": "stage", "TagValue": STAGE}]
     )
-    kms.create_alias(AliasName=f"alias/{PREFIX}-certificates", TargetKeyId=signing["KeyMetadata"]["KeyId"])
+    os.environ["DUEBRIDGE_CERTIFICATE_KEY_ARN"] = signing["KeyMetadata"]["Arn"]
     boto3.client("sesv2").create_email_identity(EmailIdentity=SENDER)
     secrets = boto3.client("secretsmanager")
     stripe = {"api_key": "sk_test_local", "webhook_secret": "whsec_local_unit_tests"}

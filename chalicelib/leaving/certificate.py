@@ -99,7 +99,7 @@ def issue(record: TenantRecord, step_of: Mapping[str, str]) -> Certificate:
     now = utc_now()
     written = canonical(document(record, step_of, billing_records=_billing_records(record.pk), now=now))
     digest = hashlib.sha256(written).digest()
-    kms, key = client("kms"), f"alias/{settings().prefix}-certificates"
+    kms, key = client("kms"), settings().certificate_key_arn
     signature = kms.sign(KeyId=key, Message=digest, MessageType="DIGEST", SigningAlgorithm=ALGORITHM)["Signature"]
     made = model(
         record.pk,

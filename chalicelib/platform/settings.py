@@ -35,6 +35,7 @@ class Settings:
     mail_sender: str
     feed_dispatch_arn: str
     feed_dispatch_dead_arn: str
+    certificate_key_arn: str
     stripe_secret_name: str
     api_key_secret_name: str
     stripe_api_base: str
@@ -83,6 +84,7 @@ def settings() -> Settings:
         mail_sender=env.get("DUEBRIDGE_MAIL_SENDER", ""),
         feed_dispatch_arn=env.get("DUEBRIDGE_FEED_DISPATCH_ARN", ""),
         feed_dispatch_dead_arn=env.get("DUEBRIDGE_FEED_DISPATCH_DEAD_ARN", ""),
+        certificate_key_arn=env.get("DUEBRIDGE_CERTIFICATE_KEY_ARN", ""),
         stripe_secret_name=env["DUEBRIDGE_STRIPE_SECRET"],
         api_key_secret_name=env["DUEBRIDGE_API_KEY_SECRET"],
         stripe_api_base=env.get("DUEBRIDGE_STRIPE_API_BASE", ""),
