@@ -151,6 +151,7 @@ def end_sessions(tenant_id: str, user_id: str, *, by: Caller, now: datetime) -> 
     """
     user = find_person(tenant_id, user_id)
     _check_may_change(by, user)
+    _check_standing(by)
     if user.state == ACTIVE:
         sessions.end_sessions(user, now=now)
 
@@ -166,6 +167,7 @@ def find_person(tenant_id: str, user_id: str) -> User:
 def check_may_invite_again(user: User, by: Caller) -> None:
     """Raises Conflict for a person who is not (or no longer) invited, and Forbidden like `change_person`."""
     _check_may_change(by, user)
+    _check_standing(by)
     if user.state != INVITED:
         why = "has joined already" if user.state == ACTIVE else "was removed; invite them anew"
         raise Conflict(f"the person {why}", state=user.state)
@@ -248,7 +250,7 @@ def _check_standing(by: Caller) -> None:
         return
     user = people.find_user(by.subject)
     if user is None or (user.state, user.role) != (ACTIVE, by.role):
-        raise Forbidden("your own role has changed; sign in again")
+        raise _no_longer()
 
 
 def _check_may_give(by: Caller, role: str) -> None:
@@ -264,7 +266,9 @@ def _check_may_give(by: Caller, role: str) -> None:
 
 
 def _check_may_change(by: Caller, user: User) -> None:
-    if by.subject == user.pk and by.role == user.role:
+    if by.subject == user.pk:
+        if (user.state, user.role) != (ACTIVE, by.role):
+            raise _no_longer()
         return
     if user.role == OWNER and by.role != OWNER:
         raise Forbidden("only an owner changes or removes an owner", rule="owners_only")
@@ -311,6 +315,10 @@ def _check_an_owner_remains(tenant_id: str, before: Counted, after: Counted) -> 
 def _unusable() -> Conflict:
     # The same for an address that no mail reaches and for one of another tenant's: neither tells which it is.
     return Conflict("that address cannot be used here; ask the person for another one", pointer="/email")
+
+
+def _no_longer() -> Forbidden:
+    return Forbidden("your own role has changed; sign in again", rule="role_changed")
 
 
 def _busy() -> Conflict:

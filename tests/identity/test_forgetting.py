@@ -77,8 +77,12 @@ def test_a_forgotten_key_no_longer_works(tenant_id, now) -> None:
 
 
 def test_nobody_of_a_forgotten_tenant_is_in_the_user_pool(tenant_id) -> None:
-    addresses = {user.email for user in people.people_in(tenant_id)}
+    addresses = [user.email for user in people.people_in(tenant_id)]
+    assert (
+        forgetting.sign_ins_left(tenant_id, addresses) == 2
+    )  # the owner, and who is invited; nobody wrote to the others
     forget(tenant_id)
+    assert forgetting.sign_ins_left(tenant_id, addresses) == 0
     client = boto3.client("cognito-idp")
     for address in addresses:
         with pytest.raises(client.exceptions.UserNotFoundException):

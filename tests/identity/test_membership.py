@@ -194,11 +194,27 @@ def test_whoever_lost_their_role_a_moment_ago_changes_nobody_with_it(tenant_id, 
         lambda: invited(tenant_id, "collector", remembered, now),
         lambda: changed(collector, by=remembered, role="supervisor"),
         lambda: removed(collector, by=remembered, now=now),
+        lambda: membership.end_sessions(tenant_id, collector.pk, by=remembered, now=now),
+        lambda: membership.check_may_invite_again(collector, remembered),
+        lambda: changed(admin, by=remembered, role="admin"),
     ):
         with pytest.raises(Forbidden, match="your own role has changed"):
             act()
     assert membership.find_person(tenant_id, collector.pk).version == collector.version
     assert counted(tenant_id) == recounted(tenant_id)
+
+
+def test_an_owner_who_was_one_until_a_moment_ago_does_not_make_themselves_one_again(tenant_id, owner, now) -> None:
+    second = colleague(tenant_id, "owner", caller(owner), now)
+    changed(second, by=caller(owner), role="admin")
+    for act in (
+        lambda: changed(second, by=caller(second), role="owner"),
+        lambda: changed(owner, by=caller(second), role="collector"),
+        lambda: invited(tenant_id, "owner", caller(second), now),
+    ):
+        with pytest.raises(Forbidden, match="your own role has changed"):
+            act()
+    assert counted(tenant_id) == recounted(tenant_id) == (2, 1, 1)
 
 
 def test_a_change_names_the_version_that_it_is_for(tenant_id, owner, now) -> None:
