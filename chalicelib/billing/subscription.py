@@ -19,7 +19,7 @@ from chalicelib.billing.stripe_client import payments, stripe_client
 from chalicelib.billing.turns import Turn, give_back, take_turn
 from chalicelib.platform.errors import Conflict
 from chalicelib.platform.telemetry import logger
-from chalicelib.tenancy import State, TenantRecord, find_tenant, terms_of
+from chalicelib.tenancy import State, TenantRecord, find_tenant, forget_access, terms_of
 
 if TYPE_CHECKING:
     from stripe import Invoice, StripeError, Subscription
@@ -252,6 +252,7 @@ def _followed(record: TenantRecord) -> TenantRecord:
         follow(record.subscription_id)
     except stripe.StripeError as error:
         raise _silent(record.pk, error) from error
+    forget_access(record.pk)
     return find_tenant(record.pk)
 
 
