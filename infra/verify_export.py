@@ -160,7 +160,7 @@ def _of_part(folder: Path, part: Mapping[str, Entry], columns: Columns, ledger: 
     read = dict.fromkeys((JSONL, PARQUET), 0)
     try:
         for number, (row, same) in enumerate(
-            zip_longest(_lines(folder / name), _rows(folder / twin, columns)), start=1
+            zip_longest(_lines(folder / name), parquet_rows(folder / twin, columns)), start=1
         ):
             read[JSONL] += row is not None
             read[PARQUET] += same is not None
@@ -192,7 +192,7 @@ def _lines(path: Path) -> Iterator[Row]:
             yield cast("Row", row)
 
 
-def _rows(path: Path, columns: Columns) -> Iterator[Row]:
+def parquet_rows(path: Path, columns: Columns) -> Iterator[Row]:
     """The rows of a Parquet file as their JSON would be."""
     chosen = ", ".join(_READ.get(type, '"{0}"').format(name.replace('"', '""')) for name, type in columns.items())
     nested = [name for name, type in columns.items() if type == "json"]

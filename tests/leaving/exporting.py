@@ -119,4 +119,4 @@ def fetch(tenant: Tenant, record: ExportRecord, folder: Path) -> dict[str, Any]:
 def rows(folder: Path, kind: str) -> list[dict[str, Any]]:
     """The rows of a kind, as its JSON Lines have them."""
     files = sorted(folder.glob(f"{kind}-*.jsonl"))
-    return [json.loads(line) for path in files for line in path.read_text("utf-8").splitlines()]
+    return [json.loads(line) for path in files for line in path.read_text("utf-8").split("\n")[:-1]]
