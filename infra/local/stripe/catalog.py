@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
+from fractions import Fraction
 
 from .errors import StripeError
 from .forms import merge_metadata
@@ -81,8 +82,7 @@ def unit_amount(price: Object, currency: str, param: str) -> Decimal:
 
 def cost(price: Object, currency: str, quantity: int, param: str) -> int:
     """What ``quantity`` units cost in ``currency``, in whole minor units, rounded half up."""
-    exact = unit_amount(price, currency, param) * quantity
-    return int(exact.quantize(Decimal(1), rounding=ROUND_HALF_UP))
+    return (2 * Fraction(unit_amount(price, currency, param)) * quantity + 1) // 2
 
 
 def _amount(params: Object, currency: str) -> Object:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
+from collections.abc import Iterator
 
 from . import periods
 from .errors import StripeError
@@ -101,11 +103,7 @@ def report(state: State, params: Object) -> Object:
 
 def used(state: State, meter: str, customer: str, start: int, end: int) -> int:
     """What a customer used from ``start`` on and before ``end``."""
-    return sum(
-        event["_value"]
-        for event in state.all(EVENT)
-        if (event["_meter"], event["_customer"]) == (meter, customer) and start <= event["timestamp"] < end
-    )
+    return sum(event["_value"] for event in _events(state, meter, customer, start, end))
 
 
 def summaries(state: State, identifier: str, params: Object) -> list[Object]:
@@ -119,13 +117,20 @@ def summaries(state: State, identifier: str, params: Object) -> list[Object]:
     if start >= end:
         raise StripeError("`end_time` must be later than `start_time`.", param="end_time")
     step = end - start if window is None else _WINDOWS[window]
-    made = [
-        _summary(
-            meter["id"], customer, moment, moment + step, used(state, meter["id"], customer, moment, moment + step)
-        )
-        for moment in range(start, end, step)
+    counted: Counter[int] = Counter() if window else Counter({start: 0})
+    for event in _events(state, meter["id"], customer, start, end):
+        counted[start + (event["timestamp"] - start) // step * step] += event["_value"]
+    return [
+        _summary(meter["id"], customer, moment, moment + step, counted[moment])
+        for moment in sorted(counted)
+        if window is None or counted[moment]
     ]
-    return [summary for summary in made if window is None or summary["aggregated_value"]]
+
+
+def _events(state: State, meter: str, customer: str, start: int, end: int) -> Iterator[Object]:
+    for event in state.all(EVENT):
+        if (event["_meter"], event["_customer"]) == (meter, customer) and start <= event["timestamp"] < end:
+            yield event
 
 
 def _summary(meter: str, customer: str, start: int, end: int, value: int) -> Object:

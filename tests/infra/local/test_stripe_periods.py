@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infra.local.stripe.catalog import cost
 from infra.local.stripe.deliveries import MAX_ATTEMPTS, retry_delay
 from infra.local.stripe.forms import parse_form
 from infra.local.stripe.periods import after_intervals, display, period_end, prorate
@@ -60,10 +63,23 @@ def test_what_is_used_and_what_is_left_make_the_whole(amount, start, length, sha
         (1005, "kwd", "KWD 1.005"),
         (-5, "eur", "EUR -0.05"),
         (0, "cny", "CNY 0.00"),
+        (Decimal("0.125"), "usd", "USD 0.00125"),
+        (Decimal("250.0"), "usd", "USD 2.50"),
+        (Decimal("0.5"), "jpy", "JPY 0.5"),
     ],
 )
 def test_amounts_are_shown_in_the_currencys_own_digits(amount, currency, shown):
     assert display(amount, currency) == shown
+
+
+@given(
+    amount=st.decimals(min_value=0, max_value=10**6, places=12, allow_nan=False, allow_infinity=False),
+    used=st.integers(0, 10**7),
+)
+def test_usage_costs_its_exact_product_rounded_half_up(amount, used):
+    price = {"id": "price_1", "_currency_options": {"usd": {"unit_amount_decimal": f"{amount:f}"}}}
+    over = cost(price, "usd", used, "price") - Fraction(amount) * used
+    assert Fraction(-1, 2) < over <= Fraction(1, 2)
 
 
 def test_a_webhook_is_tried_for_about_seven_minutes():
