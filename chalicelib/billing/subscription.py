@@ -102,16 +102,18 @@ def change_subscription(
     """
     subscribed = _changeable(record)
     change = _allowed(record, subscribed, wish)
-    if change.items:
-        if expected_version not in (None, record.version):
-            raise Conflict(f"the subscription's version is {record.version} by now", version=record.version)
-        with payments("subscription not changed", tenant_id=record.pk):
-            items = _parameters(change)
-        _update(subscribed.id, items, take_turn(record, change.wished, now=now))
-        logger.info(
-            "subscription changed", extra={"tenant_id": record.pk, "kinds": [each.kind for each in change.items]}
-        )
-    return _followed(record)
+    if not change.items:
+        return _followed(record)
+    if expected_version not in (None, record.version):
+        raise Conflict(f"the subscription's version is {record.version} by now", version=record.version)
+    with payments("subscription not changed", tenant_id=record.pk):
+        items = _parameters(change)
+    turn = take_turn(record, change.wished, now=now)
+    _update(subscribed.id, items, turn)
+    logger.info("subscription changed", extra={"tenant_id": record.pk, "kinds": [each.kind for each in change.items]})
+    followed = _followed(record)
+    give_back(turn)
+    return followed
 
 
 def end_with_period(record: TenantRecord, ends: bool) -> TenantRecord:

@@ -22,11 +22,11 @@ from chalicelib.tenancy import TenantRecord, find_tenant
 TURN = "turn"
 
 TURN_TIME = timedelta(minutes=2)
-"""After this a turn is over: whoever had it was given 29 seconds by API Gateway."""
+"""After this a turn that nobody gave back is over: whoever had it was given 29 seconds by API Gateway."""
 
 
 class ChangeTurn(SharedModel):
-    """The turn that was taken last to change a tenant's subscription: `pk` is the tenant, `sk` is always `turn`.
+    """The turn to change a tenant's subscription, while somebody has it: `pk` is the tenant, `sk` is always `turn`.
 
     `version` is that of the tenant's record from which the change is made, `choice` what it leads to.
     """
@@ -57,28 +57,31 @@ class Turn:
 
 
 def take_turn(record: TenantRecord, choice: Choice, *, now: datetime) -> Turn:
-    """Takes the turn to bring about a choice from the record as it was read, or finds it taken for the very same.
+    """Takes the turn to bring about a choice from the record as it was read, or finds it taken for that very choice.
 
-    `now` is real time. Raises Conflict when it is another change's turn, or the record is another one meanwhile.
+    Whoever finds the record as it was read, now that it is their turn, knows that nobody has changed the subscription
+    since then. `now` is real time. Raises Conflict when it is another change's turn, or there is another record.
     """
     model, text = shared().bind(ChangeTurn), f"{choice.plan} {choice.interval} {choice.extra_seats}"
     # In milliseconds, as it is told in the key.
     turn = Turn(record.pk, record.version, text, now.replace(microsecond=now.microsecond // 1000 * 1000))
-    free = model.pk.does_not_exist() | (model.version < record.version) | (model.taken_at < now - TURN_TIME)
+    free = model.pk.does_not_exist() | (model.taken_at < now - TURN_TIME)
     noted = [model.version.set(turn.version), model.choice.set(turn.choice), model.taken_at.set(turn.taken_at)]
-    if not model(record.pk, TURN).update_if(free, noted):
+    taken = model(record.pk, TURN).update_if(free, noted)
+    if not taken:
         found = model.find(record.pk, TURN)
-        if found is None or (found.version, found.choice) != (turn.version, turn.choice):
+        if found is None or found.choice != turn.choice:
             raise Conflict("another change of the subscription is being made; see what it is by then, and try again")
         turn = Turn(record.pk, found.version, found.choice, found.taken_at)
     if (version := find_tenant(record.pk).version) != record.version:
-        give_back(turn)
+        if taken:
+            give_back(turn)
         raise Conflict(f"the subscription's version is {version} by now", version=version)
     return turn
 
 
 def give_back(turn: Turn) -> None:
-    """Ends a turn in which nothing was changed, so that something else can be asked for at once."""
+    """Ends a turn: the registry knows what was changed in it, or nothing was."""
     model = shared().bind(ChangeTurn)
     mine = (model.version == turn.version) & (model.choice == turn.choice) & (model.taken_at == turn.taken_at)
     model(turn.tenant_id, TURN).delete_if(mine)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.billing import find_plan, plans
+from chalicelib.billing import find_plan, plans, subscription
 from chalicelib.billing.choice import Wish
 from chalicelib.billing.errors import PaymentDeclined, PaymentsUnavailable
 from chalicelib.billing.follow import items_by_kind
@@ -198,10 +199,48 @@ def test_of_two_admins_who_change_at_once_one_gets_a_conflict(subscribe, payment
     assert find_tenant(record.pk).plan == won.plan
 
 
+def test_who_read_before_another_admin_changed_is_refused_even_without_a_version(subscribe, payments, monkeypatch):
+    record = subscribe("starter")
+    take = subscription.take_turn
+
+    def overtaken(*arguments, **named):
+        monkeypatch.setattr(subscription, "take_turn", take)
+        changed(find_tenant(record.pk), Wish(plan="growth"))
+        return take(*arguments, **named)
+
+    monkeypatch.setattr(subscription, "take_turn", overtaken)
+    with pytest.raises(Conflict, match="version is"):
+        changed(record, Wish(plan="enterprise"))
+    assert items(payments, record) == of_plan("growth")
+
+
+def test_who_asks_while_another_change_is_being_made_is_refused(subscribe, payments, monkeypatch):
+    record = subscribe("starter")
+    update, refusals = subscription._update, []
+
+    def interrupted(*arguments):
+        with pytest.raises(Conflict) as refused:
+            changed(find_tenant(record.pk), Wish(plan="enterprise"))
+        refusals.append(refused.value.detail)
+        update(*arguments)
+
+    monkeypatch.setattr(subscription, "_update", interrupted)
+    assert changed(record, Wish(plan="growth")).plan == "growth"
+    assert ["another change" in each for each in refusals] == [True]
+    monkeypatch.setattr(subscription, "_update", update)
+    assert changed(find_tenant(record.pk), Wish(plan="enterprise")).plan == "enterprise"
+
+
 def test_of_two_that_ask_for_the_same_at_once_only_one_pays(subscribe, payments):
     record = subscribe("starter")
     before = len(invoices(record))
-    same = [threading.Thread(target=changed, args=(find_tenant(record.pk), Wish(plan="growth"))) for _ in range(2)]
+
+    def ask() -> None:
+        # Whoever comes late finds it done, or somebody else's turn.
+        with suppress(Conflict):
+            changed(find_tenant(record.pk), Wish(plan="growth"))
+
+    same = [threading.Thread(target=ask) for _ in range(3)]
     for each in same:
         each.start()
     for each in same:
