@@ -379,6 +379,6 @@ def test_even_a_signed_event_does_not_make_an_unpaid_checkout_paid(stack: Stack,
     )
 
     assert answer == {"received": True}
-    assert stored["outcome"]["S"] != "activated"
+    assert stored["outcome"]["S"] == "not-settled"
     signup = Client(stack.url, unpaid["claim_token"]).get(f"/v1/signup/{unpaid['tenant_id']}")
     assert (signup["state"], signup["ready"]) == ("pending", False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from chalicelib.billing import find_plan
-from chalicelib.platform import aws as clients
 from chalicelib.platform.errors import Conflict, NotFound
 from chalicelib.platform.ids import new_id
 from chalicelib.tenancy import (
@@ -25,6 +23,7 @@ from chalicelib.tenancy import (
     settle,
     step_by_time,
 )
+from tests.billing.payments import messages
 
 NOW = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
 TERMS = find_plan("starter").terms
@@ -231,7 +230,4 @@ def test_what_follows_a_move_is_asked_for_again_when_the_worker_died_before_aski
 
     settle(pending, ACTIVE, now=NOW)
 
-    url = clients.queue_url("tenant-lifecycle")
-    waiting = clients.client("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
-    bodies = [json.loads(message["Body"]) for message in waiting.get("Messages", [])]
-    assert {"tenant_id": pending, "action": "provision"} in bodies
+    assert {"tenant_id": pending, "action": "provision"} in messages("tenant-lifecycle")
