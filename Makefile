@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help venv up down status demo test check format bench openapi
+.PHONY: help venv up down status demo demo-lifecycle test check format bench openapi
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
 venv: .venv/installed.txt
 
@@ -28,6 +28,9 @@ status: venv ## what of the local stack runs
 
 demo: up ## the whole of Duebridge on real delinquency data
 	@$(BIN)/python -m infra.demo
+
+demo-lifecycle: up ## one institution's whole life: trial, payment, arrears, recovery, export, erasure
+	@$(BIN)/python -m infra.demo.lifecycle
 
 test: venv ## every test; starts and ends what it needs
 	@$(BIN)/python -m pytest

@@ -6,18 +6,16 @@ Exit code 0 means that nothing was lost, doubled, forged or reachable by another
 from __future__ import annotations
 
 import json
-import os
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-import boto3
 from rich.console import Console
 from rich.table import Table
 
-from infra.demo import isolation, scenario
+from infra.demo import isolation, operator, scenario
 from infra.demo.client import Refused, TookTooLong
 from infra.demo.findings import Findings, check_cases, check_report, expected_counts
 from infra.demo.scenario import Institution
@@ -80,7 +78,7 @@ def _play(here: stack.Stack, scratch: Path) -> tuple[dict[str, Any], Findings]:
     findings.none_of("cases whose event sequence has a gap", received.gaps)
 
     _scene("Meridian Credit's credentials are tried on Harbour Bank's tables, objects and key")
-    attempts = _try_to_reach(here, rival, bank)
+    attempts = operator.try_to_reach(here, rival, bank)
     denied = sum(attempt.denied for attempt in attempts)
     _show_attempts(attempts)
     findings.same("cross-tenant attempts denied", denied, len(attempts))
@@ -132,28 +130,6 @@ def _tally(
     known = sum(r["counts"]["new"] - r["counts"]["removed"] for r in reports)
     findings.same("accounts", known, wanted["accounts"])
     return opened, closed, still_open
-
-
-def _try_to_reach(here: stack.Stack, intruder: Institution, victim: Institution) -> list[isolation.Attempt]:
-    """As a deployed function would: its role's credentials, its settings, the product's own way to open a tenant."""
-    with stack.environment(here):
-        function = boto3.client("lambda").get_function_configuration(
-            FunctionName=f"duebridge-{stack.STAGE}-api_handler"
-        )
-        os.environ.update(function["Environment"]["Variables"])
-        role = boto3.client("sts").assume_role(RoleArn=function["Role"], RoleSessionName="demonstration")["Credentials"]
-        os.environ.update(
-            AWS_ACCESS_KEY_ID=role["AccessKeyId"],
-            AWS_SECRET_ACCESS_KEY=role["SecretAccessKey"],
-            AWS_SESSION_TOKEN=role["SessionToken"],
-        )
-        boto3.setup_default_session()  # the one in use still has the root's credentials
-        try:
-            from chalicelib.tenancy import open_tenant  # reads the settings that were just put in place
-
-            return isolation.try_to_reach(open_tenant(intruder.tenant_id), open_tenant(victim.tenant_id))
-        finally:
-            del os.environ["AWS_SESSION_TOKEN"]
 
 
 def _fresh_email(name: str) -> str:

@@ -127,12 +127,18 @@ def join_core_banking(institution: Institution) -> str:
     return made["id"]
 
 
+def drop(institution: Institution, connector: str, file: Path) -> str:
+    """Drops a file where the connector finds it; returns its name."""
+    upload = institution.api.post(f"/v1/connectors/{connector}/uploads", {"file_name": file.name})
+    client.put_file(upload, file)
+    return file.name
+
+
 def drop_and_run(institution: Institution, connector: str, file: Path) -> dict[str, Any]:
     """Drops a file, asks for a run, waits for its end and returns its report."""
     path = f"/v1/connectors/{connector}"
     before = {run["id"] for run in institution.api.pages(f"{path}/runs")}
-    upload = institution.api.post(f"{path}/uploads", {"file_name": file.name})
-    client.put_file(upload, file)
+    drop(institution, connector, file)
     institution.api.post(f"{path}/runs")
 
     def ended() -> dict[str, Any] | None:
