@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import boto3
 import pytest
@@ -211,12 +213,36 @@ def test_what_comes_back_behind_the_erasure_is_found_and_erased() -> None:
     expect_nothing(tenant_id, address)
 
 
+def test_what_is_written_to_the_record_behind_the_erasure_is_scrubbed_again() -> None:
+    tenant_id = departing()
+    forgotten_by_billing(tenant_id)
+    real = destroy.scrub
+
+    def raced(record):
+        outcome = real(record)
+        record.update(actions=[type(record).checkout_session_id.set("cs_late")])
+        return outcome
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(destroy, "scrub", raced)
+        with pytest.raises(NotEmpty, match="registry: 2"):
+            erase(tenant_id)
+    assert erase(tenant_id) == State.ERASED
+    assert find_tenant(tenant_id).checkout_session_id is None
+
+
 def test_whatever_provisioning_makes_a_step_of_the_erasure_empties(aws: None) -> None:
     tenant_id = departing()
     emptied = [place for step in erasure.steps() for place in step.empties]
     assert sorted(emptied) == sorted(place.where for place in residue(tenant_id))
     made = {name for name, _ in steps()}
     assert {name for name in made if name.startswith("table:")} <= set(emptied)
+
+
+def test_the_page_on_erasure_names_the_steps_in_their_order(repository: Path) -> None:
+    page = (repository / "docs" / "erasure.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    assert re.findall(r"`(.+?)`", " ".join(rows)) == [step.name for step in erasure.steps()]
 
 
 def test_the_certificate_goes_to_the_owners_last_addresses() -> None:
