@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import ROUND_HALF_UP, Decimal
 
 import pytest
 import stripe
 
-from chalicelib.billing import meter
+from chalicelib.billing import billing_now, find_plan, meter
+from chalicelib.billing.invoices import list_invoices
 from chalicelib.billing.usage import UNREPORTED, USAGE, Unreported, UsageHour, count_hour, hours_of
 from chalicelib.cases import apply_rows
 from chalicelib.platform.clock import utc_now
@@ -72,6 +74,21 @@ def test_stripe_has_what_was_counted(metered, open_cases_are, hour):
     count_hour(None, record, now=hour)
     assert billed(record, hour) == {full(hour - timedelta(hours=1)): 7, full(hour): 3}
     assert unreported(record) == []
+
+
+def test_what_was_counted_is_on_the_invoice_of_the_period(clocks, subscribe, open_cases_are, payments):
+    record, starter = subscribe("starter"), find_plan("starter")
+    clocks_of_stripe = payments.client.v1.test_helpers.test_clocks
+    for beyond in (400, 0, 250):
+        moment = billing_now(record) + timedelta(hours=2)
+        clocks_of_stripe.advance(record.test_clock_id, {"frozen_time": int(moment.timestamp())})
+        open_cases_are(starter.entitlements.active_cases + beyond)
+        count_hour(None, record, now=billing_now(record))
+    in_a_month = int((record.period_end + timedelta(hours=2)).timestamp())
+    clocks_of_stripe.advance(record.test_clock_id, {"frozen_time": in_a_month})
+    [latest, *_], _ = list_invoices(record, limit=1, cursor=None)
+    overage = (650 * starter.overage_price("CNY").amount).quantize(Decimal(1), ROUND_HALF_UP)
+    assert latest.total == starter.price("CNY").amount + int(overage)
 
 
 def test_the_cases_of_a_bank_are_what_is_counted(tenant, payments, hour, now):
