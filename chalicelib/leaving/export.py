@@ -19,6 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from chalicelib.identity import stored_credentials
 from chalicelib.leaving.export_files import delete_objects, download, named, upload
 from chalicelib.leaving.export_record import (
     Position,
@@ -33,7 +34,7 @@ from chalicelib.leaving.export_record import (
     stored_files,
 )
 from chalicelib.leaving.exports import ask_to_continue, kept_for
-from chalicelib.leaving.kinds import LEAVES, TABLES, UNPROVED_LEAVES, row_of
+from chalicelib.leaving.kinds import CREDENTIALS, LEAVES, TABLES, UNPROVED_LEAVES, row_of
 from chalicelib.leaving.manifest import manifest_of, store_manifest
 from chalicelib.leaving.model import COMPLETED, RUNNING, ExportRecord
 from chalicelib.platform.aws import client_of
@@ -192,7 +193,10 @@ def _complete(desk: _Desk, record: ExportRecord, part: int) -> bool:
 
 
 def _pages(desk: _Desk, table: str, after: Mapping[str, Any] | None) -> Iterator[Page]:
-    """The pages of a table behind a key, read consistently."""
+    """The pages of a table behind a key, read consistently. What is the tenant's in a shared table is one page."""
+    if table == CREDENTIALS:
+        yield list(stored_credentials(desk.tenant.id)), None
+        return
     name = settings().tenant_table(desk.tenant.id, table)
     while True:
         start = {} if after is None else {"ExclusiveStartKey": after}

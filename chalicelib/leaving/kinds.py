@@ -7,17 +7,21 @@ from collections.abc import Mapping
 from chalicelib.cases import EXPORTED as CASES
 from chalicelib.connectors import EXPORTED as CONNECTORS
 from chalicelib.feed import EXPORTED as FEED
+from chalicelib.identity import EXPORTED as PEOPLE
 from chalicelib.ledger import EXPORTED as LEDGER
 from chalicelib.platform.exports import Column, ExportedKind, RawItem, Row, plain
 from chalicelib.platform.sealing import SealBroken
 from chalicelib.platform.telemetry import log_failure
 from chalicelib.platform.tenant import Tenant
 
-TABLES = ("connector", "cases", "feed", "ledger")
-"""The order in which a tenant's tables are read. The ledger is last: of all that is exported its leaf is too, although
-the tenant goes on working meanwhile."""
+CREDENTIALS = "credentials"
+"""The table that tenants share for their people and keys, of which the tenant's own are read."""
 
-KINDS: Mapping[str, ExportedKind] = {kind.name: kind for kind in (*CONNECTORS, *CASES, *FEED, *LEDGER)}
+TABLES = (CREDENTIALS, "connector", "cases", "feed", "ledger")
+"""The order in which tables are read. The ledger is last: of all that is exported its leaf is too, although the tenant
+goes on working meanwhile."""
+
+KINDS: Mapping[str, ExportedKind] = {kind.name: kind for kind in (*PEOPLE, *CONNECTORS, *CASES, *FEED, *LEDGER)}
 
 OTHER = "other"
 """The kind of items that no model fits: their keys, and all their attributes as they are stored."""
@@ -42,8 +46,8 @@ def columns_of(kind: str) -> Mapping[str, Column]:
 
 
 def row_of(tenant: Tenant, table: str, raw: RawItem) -> tuple[str, Row]:
-    """An item of one of the tenant's tables as a row, and the row's kind. An item that is not as its model says, or
-    whose personal fields cannot be opened, is one of `OTHER`: it is never left out."""
+    """The kind and the row of an item in one of `TABLES`. An item that is not as its model says, or whose personal fields
+    cannot be opened, is one of `OTHER`: it is never left out."""
     for kind in KINDS.values():
         if kind.fits(table, raw):
             try:

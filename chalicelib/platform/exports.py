@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pynamodb.attributes import (
     Attribute,
@@ -18,12 +18,16 @@ from pynamodb.attributes import (
     BooleanAttribute,
     JSONAttribute,
     UnicodeAttribute,
+    UnicodeSetAttribute,
     UTCDateTimeAttribute,
 )
 
 from chalicelib.platform.attributes import DateAttribute, IntegerAttribute, StringsAttribute
-from chalicelib.platform.sealing import Vault
-from chalicelib.platform.store import TenantModel
+from chalicelib.platform.store import StoredModel
+
+if TYPE_CHECKING:
+    # Who declares kinds need not load the ciphers: the authorizer's domain does, and must start fast.
+    from chalicelib.platform.sealing import Vault
 
 Column = Literal["text", "integer", "boolean", "date", "timestamp", "json"]
 """What a column holds: `timestamp` is a moment in UTC, `json` any JSON value; each may be null."""
@@ -43,6 +47,7 @@ _COLUMNS: dict[type[Attribute[Any]], Column] = {
     JSONAttribute: "json",
     StringsAttribute: "json",
     UnicodeAttribute: "text",
+    UnicodeSetAttribute: "json",
     UTCDateTimeAttribute: "timestamp",
 }
 _LARGEST_INTEGER = 2**63 - 1
@@ -98,7 +103,7 @@ class ExportedKind:
     """
 
     name: str
-    model: type[TenantModel]
+    model: type[StoredModel]
     pk: Key
     sk: Key
     hidden: frozenset[str] = frozenset()
@@ -198,6 +203,8 @@ def _written(value: Any) -> Any:
             return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         case date():
             return value.isoformat()
+        case set():
+            return sorted(cast("set[str]", value))
         case bool():
             return value
         case int() if abs(value) > _LARGEST_INTEGER:

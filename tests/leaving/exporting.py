@@ -15,6 +15,7 @@ from chalicelib.connectors import push
 from chalicelib.feed import endpoints, log
 from chalicelib.feed.model import DELIVERY_SK, Delivery
 from chalicelib.feed.recording import delivery_id
+from chalicelib.identity import api_keys
 from chalicelib.leaving import export, exports
 from chalicelib.leaving.export_files import MANIFEST_NAME
 from chalicelib.leaving.model import ExportRecord
@@ -38,8 +39,8 @@ UNKNOWN: Item = {
 
 
 def furnish(tenant: Tenant, now: datetime) -> Institution:
-    """Gives the tenant accounts, cases, a quarantined row, a pushed repayment, an endpoint, a delivery, a page of the
-    log, and an item that no model knows."""
+    """Gives the tenant, beside its owner, an API key, accounts, cases, a quarantined row, a pushed repayment, an
+    endpoint, a delivery, a page of the log, and an item that no model knows."""
     bank = Institution(tenant, now)
     bank.deliver("20050430", [*(BROKEN if n == 5 else Loan(n) for n in range(1, 39)), late(39), late(40)])
     push.push(
@@ -57,6 +58,7 @@ def furnish(tenant: Tenant, now: datetime) -> Institution:
         event_type="case.opened",
         updated_at=now,
     ).save()
+    api_keys.create(tenant.id, name="of the core banking", scopes=["connectors:write"], now=now)
     put_raw(tenant, "cases", UNKNOWN)
     return bank
 
@@ -67,8 +69,11 @@ def put_raw(tenant: Tenant, kind: str, item: Item) -> None:
 
 
 def stored(tenant: Tenant) -> list[tuple[str, str, str]]:
-    """The table and keys of every item that the tenant has."""
-    return [(kind, item["pk"]["S"], item["sk"]["S"]) for kind in KINDS for item in items(tenant, kind)]
+    """The table and keys of every item that the tenant has, and of its people and API keys."""
+    owned = [(kind, item["pk"]["S"], item["sk"]["S"]) for kind in KINDS for item in items(tenant, kind)]
+    credentials = boto3.client("dynamodb").scan(TableName=settings().shared_table("credentials"))["Items"]
+    people = [(item["pk"]["S"], item["sk"]["S"]) for item in credentials if item.get("tenant_id") == {"S": tenant.id}]
+    return owned + [("credentials", pk, sk) for pk, sk in people if sk in ("user", "api-key")]
 
 
 def messages(tenant: Tenant) -> Iterator[tuple[dict[str, Any], Callable[[], None]]]:

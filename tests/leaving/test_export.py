@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import boto3
 import pytest
 
 from chalicelib.cases.model import Account
@@ -13,6 +14,7 @@ from chalicelib.leaving.export_files import FOLDER
 from chalicelib.leaving.export_record import position_of
 from chalicelib.leaving.kinds import EXPORTED_KINDS, OTHER, TABLES
 from chalicelib.platform.clock import utc_now
+from chalicelib.platform.settings import settings
 from infra.verify_export import verify
 from tests.connectors.institution import late
 from tests.leaving.exporting import (
@@ -57,6 +59,8 @@ def test_everything_of_a_tenant_is_in_its_export(tenant, now, tmp_path):
     assert repayment["account_id"] == numbers[late(39).key]
     assert {row["account_ids"][0] for row in rows(tmp_path, "cases")} == {numbers[late(n).key] for n in (39, 40)}
     assert [row["id"] for row in rows(tmp_path, "connectors")] == [bank.connector_id]
+    assert [row["role"] for row in rows(tmp_path, "users")] == ["owner"]
+    assert [row["scopes"] for row in rows(tmp_path, "api_keys")] == [["connectors:write"]]
     assert rows(tmp_path, OTHER) == [
         {
             "table": "cases",
@@ -73,18 +77,25 @@ def test_everything_of_a_tenant_is_in_its_export(tenant, now, tmp_path):
     ]
     assert (manifest["tenant"], manifest["tenant_name"]) == (tenant.id, tenant.name)
     told = [times[name] for times in manifest["tables"].values() for name in ("begun_at", "finished_at")]
-    assert (len(told), told) == (8, sorted(told))
+    assert (len(told), told) == (10, sorted(told))
 
 
 def test_no_secret_and_nothing_sealed_leaves_with_an_export(tenant, now, tmp_path):
     furnish(tenant, now)
     [endpoint] = [item for item in items(tenant, "feed") if item["pk"]["S"] == "endpoints"]
     secret = tenant.vault.open(endpoint["sealed_secrets"]["B"], bound_to=endpoint["sk"]["S"])["current"]
+    [key] = [
+        each
+        for each in boto3.client("dynamodb").scan(TableName=settings().shared_table("credentials"))["Items"]
+        if each["sk"]["S"] == "api-key" and each.get("tenant_id") == {"S": tenant.id}
+    ]
     fetch(tenant, exported(tenant), tmp_path)
     text = "".join(path.read_text("utf-8") for path in tmp_path.glob("*.jsonl"))
     assert secret not in text
     assert endpoint["sealed_secrets"]["B"].hex() not in text
+    assert key["secret_hash"]["S"] not in text
     assert "sealed" not in text
+    assert "hash" not in text.replace("leaf_hash", "")
 
 
 def test_in_many_parts_by_many_workers_it_is_the_same_export(tenant, now, tmp_path, monkeypatch, small_parts):
@@ -123,9 +134,9 @@ def test_an_attribute_that_a_model_does_not_know_stands_beside_those_that_it_kno
     assert set(found.values()) == {None}
 
 
-def test_a_tenant_without_anything_has_an_export_without_rows(tenant, tmp_path):
+def test_a_tenant_without_anything_takes_its_owner_along(tenant, tmp_path):
     manifest = fetch(tenant, exported(tenant), tmp_path)
-    assert (set(manifest["counts"].values()), manifest["files"]) == ({0}, [])
+    assert {kind: rows for kind, rows in manifest["counts"].items() if rows} == {"users": 1}
     assert manifest["ledger"]["tree_size"] == 0
     assert verify(tmp_path).differences == []
 
@@ -188,7 +199,8 @@ def test_where_an_export_stands_is_told_to_nobody_without_the_tenants_key(tenant
     monkeypatch.setattr(export, "WORK_SECONDS", 0.0)
     bank = furnish(tenant, now)
     record = exports.begin_export(tenant.id, requested_by="usr_TEST", now=utc_now())
-    continue_export(tenant.id, record.id)
+    for _ in ("people and keys", "the first page of connectors"):
+        continue_export(tenant.id, record.id)
     record = exports.find_export(tenant.id, record.id, now=utc_now())
     behind = position_of(tenant.vault, record).after
     assert behind is not None

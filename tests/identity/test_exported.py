@@ -1,0 +1,39 @@
+"""What people and API keys look like in an export."""
+
+from __future__ import annotations
+
+from chalicelib.identity import EXPORTED, api_keys, key_ring, stored_credentials
+from chalicelib.platform.clock import utc_now
+
+
+def rows(tenant) -> dict[str, list[dict]]:
+    """The rows by kind; each item is of exactly one kind."""
+    found: dict[str, list[dict]] = {}
+    for item in stored_credentials(tenant.id):
+        [kind] = [kind for kind in EXPORTED if kind.fits("credentials", item)]
+        found.setdefault(kind.name, []).append(kind.row(tenant.vault, item))
+    return found
+
+
+def test_people_and_keys_are_told_without_what_proves_who_they_are(tenant, other_tenant):
+    api_keys.create(tenant.id, name="core", scopes=["cases:read", "cases:write"], now=utc_now())
+    api_keys.create(other_tenant.id, name="theirs", scopes=["cases:read"], now=utc_now())
+    [user], [key] = rows(tenant)["users"], rows(tenant)["api_keys"]
+    assert user.items() >= {"role": "owner", "state": "invited", "email": f"owner@{_host(tenant)}"}.items()
+    assert (key["name"], key["scopes"]) == ("core", ["cases:read", "cases:write"])
+    assert "secret_hash" not in key
+    assert key["other_attributes"] is None
+
+
+def test_every_key_is_told_and_those_that_were_revoked_too(tenant):
+    for number in range(101):
+        api_keys.create(tenant.id, name=f"key {number}", scopes=["keys:write"], now=utc_now())
+    revoked = rows(tenant)["api_keys"][0]["id"]
+    key_ring.revoke_key(tenant.id, revoked, now=utc_now())
+    told = {key["id"]: key["revoked_at"] for key in rows(tenant)["api_keys"]}
+    assert len(told) == 101
+    assert [key_id for key_id, revoked_at in told.items() if revoked_at] == [revoked]
+
+
+def _host(tenant) -> str:
+    return f"{tenant.id.lower().replace('_', '-')}.example"
