@@ -46,8 +46,8 @@ def columns_of(kind: str) -> Mapping[str, Column]:
 
 
 def row_of(tenant: Tenant, table: str, raw: RawItem) -> tuple[str, Row]:
-    """The kind and the row of an item in one of `TABLES`. An item that is not as its model says, or whose personal fields
-    cannot be opened, is one of `OTHER`: it is never left out."""
+    """The kind and the row of an item in one of `TABLES`. One that is not as its model says, or whose personal fields
+    cannot be opened, is of the kind `OTHER`: nothing is left out."""
     for kind in KINDS.values():
         if kind.fits(table, raw):
             try:
