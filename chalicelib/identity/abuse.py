@@ -1,4 +1,5 @@
 """How often somebody who has not signed in may sign up or have a mail sent: `tenants/limits.toml`, counted for all.
+And that an e-mail address pays for one sign-up at a time.
 
 What is counted is found by keyed hashes: the table of counts names no address of anybody.
 """
@@ -11,14 +12,20 @@ from functools import cache
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from pydantic import BaseModel, ConfigDict, PositiveInt
+from pynamodb.attributes import UnicodeAttribute
 
 from chalicelib.identity.keyed import keyed_hash
 from chalicelib.platform import limits
+from chalicelib.platform.attributes import IntegerAttribute
 from chalicelib.platform.documents import path
-from chalicelib.platform.errors import TooManyRequests
+from chalicelib.platform.errors import Conflict, TooManyRequests
+from chalicelib.platform.store import SharedModel, shared
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 _IPV6_NETWORK = 64
+
+_PAGE_IS_OPEN = timedelta(hours=25)
+"""How long a checkout page that is opened now can be paid on: Stripe closes it after a day. An hour is to spare."""
 
 
 class SignUpLimits(BaseModel):
@@ -34,6 +41,17 @@ class SignUpLimits(BaseModel):
     pending_days: PositiveInt
 
 
+class AtCheckout(SharedModel):
+    """Which sign-up an e-mail address may pay for: `pk` is `checkout#` and the address's keyed hash, `sk` is always
+    `checkout`. From `forget_after` (epoch seconds) on it holds no longer."""
+
+    class Meta:
+        table_kind = "limits"
+
+    tenant_id = UnicodeAttribute()
+    forget_after = IntegerAttribute()
+
+
 @cache
 def sign_up_limits() -> SignUpLimits:
     """The figures in force."""
@@ -43,7 +61,7 @@ def sign_up_limits() -> SignUpLimits:
 def admit_sign_up(source: str, email: str, *, now: datetime) -> None:
     """Counts one sign-up from an internet address (empty when it is not known) and for an e-mail address.
 
-    Raises TooManyRequests, in the same words for both, so that nobody learns which addresses sign up.
+    Raises TooManyRequests, in the same words for both.
     """
     allowed = sign_up_limits()
     _take(f"sign-up#network#{keyed_hash(network_of(source))}", allowed.per_network_an_hour, HOUR, now)
@@ -53,6 +71,24 @@ def admit_sign_up(source: str, email: str, *, now: datetime) -> None:
 def admit_code(email: str, *, now: datetime) -> None:
     """Counts one code that is to be sent to an e-mail address. Raises TooManyRequests."""
     _take(f"code#{keyed_hash(email.lower())}", sign_up_limits().codes_an_hour, HOUR, now)
+
+
+def admit_checkout(tenant_id: str, email: str, *, now: datetime) -> None:
+    """Lets an e-mail address pay for this sign-up, and for no other while its page may be open.
+
+    An address belongs to one person of one tenant, so of two that were paid for with it the second could not be set up.
+    Raises Conflict when another sign-up with the address is at its checkout.
+    """
+    model = shared().bind(AtCheckout)
+    held = model(f"checkout#{keyed_hash(email.lower())}", "checkout")
+    free = model.tenant_id.does_not_exist() | (model.tenant_id == tenant_id)
+    free |= model.forget_after <= int(now.timestamp())
+    until = int((now + _PAGE_IS_OPEN).timestamp())
+    if not held.update_if(free, [model.tenant_id.set(tenant_id), model.forget_after.set(until)]):
+        raise Conflict(
+            "another sign-up with this e-mail address is at its checkout; pay there, or wait a day until it closes",
+            rule="email_at_checkout",
+        )
 
 
 def network_of(source: str) -> str:

@@ -9,16 +9,17 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from pydantic import AfterValidator, Field
 
-from chalicelib.billing import Locale, find_plan, open_checkout
+from chalicelib.billing import Interval, Locale, find_plan, open_checkout
 from chalicelib.identity import abuse, api_keys, people, texts, verification
 from chalicelib.platform.commit import Group, Update, commit_one
-from chalicelib.platform.errors import Conflict, Gone, Invalid, NotFound
+from chalicelib.platform.errors import Conflict, Gone, Invalid, NotFound, Unavailable
 from chalicelib.platform.http import Strict
 from chalicelib.platform.ids import is_id, new_id
 from chalicelib.platform.settings import settings
@@ -42,7 +43,7 @@ class Application(Strict):
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
     email: Annotated[str, Field(min_length=3, max_length=254), AfterValidator(texts.email)]
     plan: Annotated[str, Field(max_length=61)]
-    interval: Literal["month", "year"] = "month"
+    interval: Interval = "month"
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,11 @@ class FirstKey:
 def sign_up(application: Application, *, source: str, now: datetime) -> SignedUp:
     """Registers a pending tenant and mails a code to the applicant; `source` is the internet address of the call.
 
-    The record comes first: killed anywhere, this leaves at most a pending record that another code can be asked for,
-    and that is forgotten after some days. Raises Invalid for a region that is not served here, a plan that does not
-    exist or is not sold in that currency and by that interval, and TooManyRequests.
+    The record comes first: killed anywhere, this leaves at most a pending record that is forgotten after some days. A
+    mail that was not taken is logged, and another code can be asked for with the claim token.
+
+    Raises Invalid for a region that is not served here, a plan that does not exist or is not sold in that currency and
+    by that interval, and TooManyRequests.
     """
     region = settings().region
     if application.region != region:
@@ -110,7 +113,8 @@ def sign_up(application: Application, *, source: str, now: datetime) -> SignedUp
         forget_after=_forget_after(now),
     )
     record.save(condition=model.pk.does_not_exist())
-    verification.send(record, code)
+    with suppress(Unavailable):
+        verification.send(record, code)
     logger.info("signed up", extra={"tenant_id": tenant_id, "plan": plan.key})
     return SignedUp(tenant_id, token)
 
@@ -118,7 +122,8 @@ def sign_up(application: Application, *, source: str, now: datetime) -> SignedUp
 def send_code(tenant_id: str, token: str, *, now: datetime) -> None:
     """Mails another code; the earlier one is good no longer.
 
-    Raises NotFound like `progress`, Conflict when the mailbox is proved already, and TooManyRequests.
+    Raises NotFound like `progress`, Conflict when the mailbox is proved already or the sign-up changes at the same
+    moment, TooManyRequests, and Unavailable when the mail is not taken.
     """
     record, _ = _claimant(tenant_id, token)
     if record.email_verified_at is not None:
@@ -144,9 +149,9 @@ def verify(tenant_id: str, token: str, code: str, *, now: datetime) -> str:
 def check_out(tenant_id: str, token: str, *, now: datetime) -> str:
     """The address of the page to subscribe on: the one that is open, or a new one where that was left and has expired.
 
-    Raises NotFound like `progress`, Conflict for a sign-up whose mailbox is not proved, that has subscribed already, or
-    whose address belongs to a person of another tenant (which is said only to whoever has the mailbox), and billing's
-    PaymentsUnavailable when Stripe cannot open the page.
+    Raises NotFound like `progress`; Conflict for a sign-up whose mailbox is not proved, that has subscribed already, or
+    whose address belongs to a person of another tenant or is at the checkout of another sign-up (which is said only to
+    whoever has the mailbox); and what `open_checkout` raises.
     """
     record, _ = _claimant(tenant_id, token)
     if record.state != PENDING:
@@ -157,10 +162,16 @@ def check_out(tenant_id: str, token: str, *, now: datetime) -> str:
         raise Conflict(
             "somebody with this e-mail address uses Duebridge already; sign up with another", rule="email_taken"
         )
+    abuse.admit_checkout(tenant_id, record.owner_email, now=now)
     model = records()
-    record.update(actions=[model.forget_after.set(_forget_after(now)), model.version.add(1)])
-    assert record.interval is not None
-    return open_checkout(record, find_plan(record.plan), interval=record.interval).url
+    # Never of a tenant that has just subscribed, which would be forgotten with its data, nor of one that is forgotten.
+    if not record.update_if(
+        model.pk.exists() & (model.state == PENDING),
+        [model.forget_after.set(_forget_after(now)), model.version.add(1)],
+    ):
+        raise Conflict("the sign-up changed at the same moment; look at it and try again")
+    interval = cast("Interval", record.interval)
+    return open_checkout(record, find_plan(record.plan), interval=interval).url
 
 
 def progress(tenant_id: str, token: str) -> Progress:

@@ -18,7 +18,8 @@ blueprint = Blueprint(__name__)
 
 
 class SignupView(View):
-    """A pending tenant, and the claim token, which is shown this once. A code was mailed to the address."""
+    """A pending tenant, and the claim token, which is shown this once. A code is mailed to the address; should none
+    arrive, another one can be asked for."""
 
     tenant_id: str
     claim_token: str

@@ -11,11 +11,14 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from chalicelib.identity.abuse import sign_up_limits
 from chalicelib.identity.keyed import keyed_hash
 from chalicelib.platform import mail
 from chalicelib.platform.clock import parse_rfc3339, rfc3339
-from chalicelib.platform.errors import Conflict, Gone, Invalid
+from chalicelib.platform.errors import Conflict, Gone, Invalid, Unavailable
+from chalicelib.platform.telemetry import log_failure
 from chalicelib.tenancy import TenantRecord, records
 
 DIGITS = 6
@@ -37,15 +40,16 @@ def kept(tenant_id: str, code: str, *, now: datetime) -> dict[str, Any]:
 
 
 def send(record: TenantRecord, code: str) -> None:
-    """Mails the code to whoever signed up."""
-    letter = mail.letter(
-        "verification",
-        record.locale,
-        code=code,
-        minutes=str(sign_up_limits().code_minutes),
-        organisation=record.name,
-    )
-    mail.send(record.owner_email, letter.subject, letter.text)
+    """Mails the code to whoever signed up. Raises Unavailable when the mail is not taken.
+
+    Nothing that the applicant wrote is in it: until the code comes back, the mailbox may be a stranger's.
+    """
+    letter = mail.letter("verification", record.locale, code=code, minutes=str(sign_up_limits().code_minutes))
+    try:
+        mail.send(record.owner_email, letter.subject, letter.text)
+    except (BotoCoreError, ClientError) as error:
+        log_failure("code not mailed", error, tenant_id=record.pk)
+        raise Unavailable("the code could not be mailed; ask for another one in a minute") from None
 
 
 def replace(record: TenantRecord, code: str, *, now: datetime) -> None:

@@ -7,15 +7,22 @@ another in `send`, and nothing else changes.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from string import Formatter
 
+from botocore.exceptions import ClientError
+
 from chalicelib.platform.aws import client
 from chalicelib.platform.documents import path
 from chalicelib.platform.settings import settings
+from chalicelib.platform.telemetry import log_failure
 
 LANGUAGES = ("zh_CN", "en")
+
+_REFUSALS = frozenset({"BadRequestException", "MessageRejected"})
+"""What SES says of a letter or an address that it will never take, however often it is asked."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +57,21 @@ def names_in(text: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
 
 
+def send_to_all(addresses: Iterable[str], written: Letter, **ids: object) -> None:
+    """Sends a letter to several people. One address that SES refuses for good is logged, with the `ids` and without the
+    address, and keeps nobody else's letter back. Raises like `send` for what may work when it is tried again."""
+    for address in addresses:
+        try:
+            send(address, written.subject, written.text)
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") not in _REFUSALS:
+                raise
+            log_failure("letter refused", error, **ids)
+
+
 def send(to: str, subject: str, text: str) -> None:
-    """Sends a plain text. Raises botocore's ClientError when SES does not take it; the address is in no log of ours."""
+    """Sends a plain text. Raises botocore's ClientError when SES does not take it and BotoCoreError when it cannot be
+    reached; the address is in no log of ours."""
     client("sesv2").send_email(
         FromEmailAddress=settings().mail_sender,
         Destination={"ToAddresses": [to]},

@@ -14,8 +14,8 @@ from typing import Any
 from chalicelib.feed import event_put
 from chalicelib.ledger import leaf_put
 from chalicelib.platform import mail
-from chalicelib.platform.clock import parse_rfc3339
-from chalicelib.platform.commit import Group, commit_one
+from chalicelib.platform.clock import parse_rfc3339, utc_now
+from chalicelib.platform.commit import Group, Put, commit_one
 from chalicelib.platform.errors import Conflict
 from chalicelib.platform.settings import settings
 from chalicelib.platform.telemetry import logger
@@ -50,21 +50,31 @@ def announce(tenant_id: str) -> int:
 
 
 def tell_trial_ending(tenant_id: str, ends_at: datetime) -> None:
-    """Tells once that the trial ends soon: by an event, and by mail at least once."""
+    """Tells that the trial ends soon: by mail, and by an event that is made once for each day of ending.
+
+    Told again it does nothing. The event comes last and says that all is told: a worker killed before it may send the
+    mail twice, and never leaves it unsent.
+    """
     record = find_tenant(tenant_id)
     if not record.ready or record.erasure:
         return
-    day = ends_at.date().isoformat()
+    tenant, day = open_tenant(tenant_id), ends_at.date().isoformat()
     event = ("tenant.trial_ending", {"tenant_id": tenant_id, "ends_on": day})
-    _commit(open_tenant(tenant_id), f"trial-ending-{day}", event, at=ends_at)
+    leaf, group = _written_once(tenant, f"trial-ending-{day}", event, at=utc_now())
+    if type(leaf.item).find(leaf.item.pk, leaf.item.sk) is not None:
+        return
     _mail(record, "trial_ending", ends_on=day)
+    commit_one(tenant.store, group)
 
 
 def _tell(record: TenantRecord, announced: Announced) -> None:
     at, delays = parse_rfc3339(announced["at"]), terms_of(record).delays
     failed = announced["cause"] == Cause.PAYMENT_FAILED
     days = _days(at if failed else record.owing_since or at, delays)
-    _commit(open_tenant(record.pk), f"state-{announced['n']}", _event(record, announced, days), at=at)
+    tenant = open_tenant(record.pk)
+    _, group = _written_once(tenant, f"state-{announced['n']}", _event(record, announced, days), at=at)
+    # Refused, and rightly, when both were written before.
+    commit_one(tenant.store, group)
     _mail(record, announced["cause"], **days, **_erased_on(record, at, delays))
     logger.info("told", extra={"tenant_id": record.pk, "cause": announced["cause"], "n": announced["n"]})
 
@@ -82,11 +92,11 @@ def _event(record: TenantRecord, announced: Announced, days: Mapping[str, str]) 
     return ("tenant.state_changed", said)
 
 
-def _commit(tenant: Tenant, key: str, event: Event, *, at: datetime) -> None:
-    """The event and its leaf in one transaction; refused, and rightly, when both were written before."""
+def _written_once(tenant: Tenant, key: str, event: Event, *, at: datetime) -> tuple[Put, Group]:
+    """The event's leaf, of which there is one for a key, and the transaction of both."""
     name, data = event
     leaf = leaf_put(tenant, subject=tenant.id, action=name, content=data, actor=ACTOR, now=at, key=key)
-    commit_one(tenant.store, Group(key, [event_put(tenant, name, data, now=at), leaf]))
+    return leaf, Group(key, [event_put(tenant, name, data, now=at), leaf])
 
 
 def _mail(record: TenantRecord, name: str, **values: str) -> None:
@@ -95,8 +105,7 @@ def _mail(record: TenantRecord, name: str, **values: str) -> None:
 
     addresses = [owner.email for owner in owners_of(record.pk)] or [record.owner_email]
     letter = mail.letter(name, record.locale, organisation=record.name, url=f"{settings().public_url}/", **values)
-    for address in addresses:
-        mail.send(address, letter.subject, letter.text)
+    mail.send_to_all(addresses, letter, tenant_id=record.pk, letter=name)
 
 
 def _days(owed_since: datetime, delays: Delays) -> dict[str, str]:
