@@ -48,10 +48,10 @@ def open_checkout(record: TenantRecord, plan: Plan, *, interval: Interval, seats
     """
     _require_no_subscription(record)
     with payments("checkout not opened", tenant_id=record.pk):
-        customer_id = ensure_customer(record)
         choice = _choice(record, plan, interval, seats)
         if (page := _open_page(record, choice)) is not None:
             return page
+        customer_id = ensure_customer(record)
         parameters = _session_parameters(record, plan, choice, customer_id, _line_items(record, plan, interval, seats))
         session = stripe_client().v1.checkout.sessions.create(
             parameters, {"idempotency_key": _key_of(parameters, record.checkout_session_id)}

@@ -11,9 +11,9 @@ from chalicelib.tenancy import State, find_tenant
 def cancel(tenant_id: str) -> None:
     """Cancels the subscription of a tenant that is closing, at once, and follows it. Repeating it is harmless.
 
-    A tenant in any other state is left alone: it came back meanwhile, with another subscription. Nothing is given back
-    for what is left of the period, and nothing charged for what was used since the last invoice. Raises NotFound for an
-    unknown tenant, and stripe.StripeError.
+    A tenant in any other state is left alone: it came back meanwhile, with another subscription. What was used beyond
+    the plan since the last invoice is billed now; nothing is given back for what is left of the period. Raises NotFound
+    for an unknown tenant, and stripe.StripeError.
     """
     import stripe  # cold start: only here are its errors needed
 
@@ -22,7 +22,7 @@ def cancel(tenant_id: str) -> None:
         logger.info("nothing to cancel", extra={"tenant_id": tenant_id, "state": record.state})
         return
     try:
-        stripe_client().v1.subscriptions.cancel(record.subscription_id)
+        stripe_client().v1.subscriptions.cancel(record.subscription_id, {"invoice_now": True})
         logger.info("subscription cancelled", extra={"tenant_id": tenant_id})
     except stripe.InvalidRequestError as error:
         if not is_missing(error):  # a cancelled one is as good as gone

@@ -4,7 +4,7 @@ from chalicelib.platform.errors import Conflict, Malformed, Unavailable
 
 
 class PaymentsUnavailable(Unavailable):
-    """Stripe did not answer, or does not know what we sell; nothing was charged."""
+    """Stripe did not answer, or does not know what we sell; trying again is safe, and charges nothing twice."""
 
     type, title = "payments-unavailable", "Payments cannot be taken right now"
 

@@ -86,7 +86,7 @@ def payments(doing: str, **ids: str) -> Generator[None]:
         yield
     except stripe.StripeError as error:
         logger.error(doing, extra={**ids, "error": type(error).__name__, "code": error.code})
-        raise PaymentsUnavailable(f"{doing}: Stripe did not take it; nothing was charged") from error
+        raise PaymentsUnavailable(f"{doing}: Stripe refused it or did not answer; it is safe to repeat it") from error
 
 
 def is_missing(error: InvalidRequestError) -> bool:

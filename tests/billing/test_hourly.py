@@ -13,6 +13,7 @@ from chalicelib.platform.store import SharedModel
 from chalicelib.tenancy import find_tenant, records
 from chalicelib.tenancy.provisioning import provision
 from tests.billing.payments import messages
+from tests.billing.subscribers import counted_requests
 from tests.billing.tenants import BEGUN, pending, subscribe, subscriber
 
 GROWTH = find_plan("growth")
@@ -99,6 +100,18 @@ def test_a_change_that_nobody_told_us_of_is_followed(payments):
     payments.client.v1.subscriptions.update(record.subscription_id, {"cancel_at_period_end": True})
     hour_of(record.pk)
     assert find_tenant(record.pk).cancel_at == record.period_end
+
+
+def test_an_hour_in_which_nothing_changed_asks_stripe_for_the_subscription_and_its_features(payments, monkeypatch):
+    record = subscriber(payments)
+    provision(record.pk)
+    hour_of(record.pk)
+    with counted_requests(monkeypatch) as sent:
+        hour_of(record.pk)
+    assert [address.partition("/v1/")[2].partition("?")[0] for address in sent] == [
+        f"subscriptions/{record.subscription_id}",
+        "entitlements/active_entitlements",
+    ]
 
 
 def test_who_never_pays_goes_from_step_to_step_and_is_cancelled_at_the_end(payments, clocks):

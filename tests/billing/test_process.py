@@ -9,6 +9,7 @@ from chalicelib.billing import ending, find_plan, follow, open_checkout, process
 from chalicelib.billing.follow import Outcome
 from chalicelib.billing.handlers import ACTIONS, bill
 from chalicelib.billing.model import EVENT, billing_events
+from chalicelib.billing.plans import METER_EVENT
 from chalicelib.billing.receive import Snapshot, receive
 from chalicelib.platform.ids import new_id
 from chalicelib.tenancy import find_tenant, records
@@ -258,6 +259,19 @@ def test_a_cancellation_that_stripe_does_not_answer_is_repeated(payments, when):
         ending.cancel(record.pk)
     ending.cancel(record.pk)
     assert find_tenant(record.pk).subscription_status == "canceled"
+
+
+def test_who_leaves_pays_for_what_was_used_beyond_the_plan(payments, clocks):
+    record = subscriber(payments, "enterprise")
+    payments.advance(record.test_clock_id, timedelta(days=1))
+    used = {"stripe_customer_id": record.customer_id, "value": "1000"}
+    payments.client.v1.billing.meter_events.create({"event_name": METER_EVENT, "payload": used})
+    payments.advance(record.test_clock_id, timedelta(days=1))
+    record.update(actions=[records().state.set("closing")])
+    ending.cancel(record.pk)
+    last, first = payments.client.v1.invoices.list({"customer": record.customer_id}).data
+    assert (first.total, first.status) == (find_plan("enterprise").price("CNY").amount, "paid")
+    assert (last.total, last.status) == (find_plan("enterprise").overage_price("CNY").amount * 1000, "paid")
 
 
 def test_moves_are_announced(payments):
