@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from chalicelib.platform.http import ENDPOINTS, Endpoint
-from infra import package, permissions_page
+from infra import package, permissions_page, states_page
 from infra.paths import BUILD, ROOT
 
 BIN = Path(sys.executable).parent
@@ -54,7 +54,18 @@ def _endpoints() -> list[Endpoint]:
     return ENDPOINTS
 
 
-DOCUMENTS: dict[str, Callable[[], str]] = {"openapi.json": openapi_text, "permissions.md": permissions_text}
+def states_text() -> str:
+    """The page of a tenant's states."""
+    from chalicelib.billing.plans import plans
+
+    return states_page.page(plans())
+
+
+DOCUMENTS: dict[str, Callable[[], str]] = {
+    "openapi.json": openapi_text,
+    "permissions.md": permissions_text,
+    "tenant-states.md": states_text,
+}
 """What under docs/ is written by the code, and by what."""
 
 
