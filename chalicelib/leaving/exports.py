@@ -16,14 +16,14 @@ from chalicelib.leaving.export_files import (
 from chalicelib.leaving.export_record import end, find_record, forget_parts, record_model, stored_files
 from chalicelib.leaving.model import EXPIRED, EXPORT, LOCK_SK, RUNNING, ExportLock, ExportRecord
 from chalicelib.platform import aws
-from chalicelib.platform.commit import Group, Put, Update, commit_one
+from chalicelib.platform.commit import Check, Group, Put, Update, Write, commit_one
 from chalicelib.platform.errors import Conflict, Gone, NotFound
 from chalicelib.platform.ids import new_id
 from chalicelib.platform.pages import Cursor, page_of
 from chalicelib.platform.store import shared
 from chalicelib.platform.telemetry import logger
 from chalicelib.platform.tenant import Tenant
-from chalicelib.tenancy import find_tenant, open_tenant, terms_of
+from chalicelib.tenancy import find_tenant, open_tenant, records, terms_of
 
 STALLED = timedelta(minutes=30)
 """After so long without a sign of life an export's message counts as lost. A worker is heard of at every part."""
@@ -48,7 +48,13 @@ class Downloads:
 
 
 def begin_export(tenant_id: str, *, requested_by: str, now: datetime) -> ExportRecord:
-    """Begins an export of everything; a worker does it. Raises Conflict, naming the one, while another is running."""
+    """Begins an export of everything; a worker does it.
+
+    Raises Conflict, naming the one, while another is running, and Gone once the tenant's erasure has begun: nothing new
+    is made of what is being erased.
+    """
+    if find_tenant(tenant_id).erasure:
+        raise Gone("the tenant is being erased; no export can be begun any more")
     export_id = new_id("exp", at=now)
     record = record_model()(
         tenant_id,
@@ -59,9 +65,13 @@ def begin_export(tenant_id: str, *, requested_by: str, now: datetime) -> ExportR
         touched_at=now,
         expires_at=now + kept_for(tenant_id),
     )
-    lock = shared().bind(ExportLock)
-    taken = Update(lock, tenant_id, LOCK_SK, [lock.running.set(export_id)], lock.running.does_not_exist())
-    if not commit_one(shared(), Group(export_id, [taken, Put(record, type(record).pk.does_not_exist())])):
+    lock, tenant = shared().bind(ExportLock), records()
+    writes: list[Write] = [
+        Check(tenant, tenant_id, "tenant", tenant.erasure.does_not_exist() | (tenant.erasure == {})),
+        Update(lock, tenant_id, LOCK_SK, [lock.running.set(export_id)], lock.running.does_not_exist()),
+        Put(record, type(record).pk.does_not_exist()),
+    ]
+    if not commit_one(shared(), Group(export_id, writes)):
         raise _one_at_a_time(tenant_id, now)
     ask_to_continue(tenant_id, export_id)
     logger.info("an export begins", extra={"tenant_id": tenant_id, "export_id": export_id})
@@ -135,7 +145,7 @@ def _one_at_a_time(tenant_id: str, now: datetime) -> Conflict:
     lock = shared().bind(ExportLock).find(tenant_id, LOCK_SK)
     running = None if lock is None or lock.running is None else find_record(tenant_id, lock.running)
     if running is None:
-        return Conflict("another export has just ended; ask again")
+        return Conflict("the tenant changed at this moment; ask again")
     _wake_if_stalled(running, now)
     return Conflict(f"the export {running.id} is running; one can run at a time", export_id=running.id)
 

@@ -14,6 +14,7 @@ from chalicelib.platform.clock import utc_now
 from chalicelib.platform.errors import Conflict, Gone, NotFound
 from chalicelib.platform.ids import new_id
 from chalicelib.platform.store import shared
+from chalicelib.tenancy import find_tenant, records
 from tests.leaving.exporting import exported, fetch, furnish, messages, work
 
 
@@ -59,6 +60,17 @@ def test_an_export_of_another_tenant_is_not_found(tenant, other_tenant):
     for export_id in (record.id, new_id("exp")):
         with pytest.raises(NotFound, match="no such export"):
             exports.find_export(other_tenant.id, export_id, now=utc_now())
+
+
+def test_once_the_tenants_erasure_has_begun_no_export_begins(tenant, monkeypatch):
+    unsuspecting = find_tenant(tenant.id)
+    records()(tenant.id, "tenant").update(actions=[records().erasure.set({"begun": {}})])
+    with pytest.raises(Gone, match="being erased"):
+        begin(tenant)
+    monkeypatch.setattr(exports, "find_tenant", lambda _: unsuspecting)
+    with pytest.raises(Conflict, match="ask again"):
+        begin(tenant)
+    assert exports.list_exports(tenant.id, limit=9, cursor=None) == ([], None)
 
 
 def test_exports_are_listed_newest_first(tenant):
