@@ -60,6 +60,13 @@ def open_checkout(record: TenantRecord, plan: Plan, *, interval: Interval, seats
     return _page(session)
 
 
+def close_page(record: TenantRecord) -> None:
+    """Closes the tenant's open page, if there is one. Raises Conflict when it was paid a moment ago."""
+    session = find_session(record.checkout_session_id) if record.checkout_session_id else None
+    if session is not None and session.status == "open":
+        _expire(session.id)
+
+
 def find_session(session_id: str) -> Session | None:
     """A checkout session as Stripe has it now; None when there is none of that id. Raises stripe.StripeError."""
     import stripe  # cold start: most calls of the API never speak to Stripe

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from chalicelib.billing.checkout import close_page
 from chalicelib.billing.clock import billing_now
 from chalicelib.billing.ending import cancel
 from chalicelib.billing.follow import ENDED, follow
@@ -112,6 +113,7 @@ def _look_at_closing(record: TenantRecord) -> None:
         return  # it came back, and nobody had told us
     now = billing_now(record)
     if is_due_for_erasure(record, now):
+        close_page(record)  # nobody is to pay for what is about to be gone
         send("leaving", record.pk, [{"tenant_id": record.pk, "action": "erase"}])
         return
     _have_exports_expired(record)

@@ -196,6 +196,14 @@ def test_a_closing_tenant_is_erased_when_its_time_is_over_and_not_before(payment
     assert messages("leaving") == [{"tenant_id": record.pk, "action": "erase"}]
 
 
+def test_nobody_can_pay_any_more_for_a_tenant_that_is_about_to_be_erased(payments):
+    record = closing(payments, subscriber(payments), due_in=timedelta(days=-1))
+    page = open_checkout(record, GROWTH, interval="month")
+    hour_of(record.pk)
+    assert messages("leaving") == [{"tenant_id": record.pk, "action": "erase"}]
+    assert payments.client.v1.checkout.sessions.retrieve(page.session_id).status == "expired"
+
+
 def test_a_legal_hold_keeps_a_tenant_from_being_erased(payments):
     record = closing(payments, subscriber(payments), due_in=timedelta(days=-1))
     changed(record, legal_hold={"reason": "dispute"})
