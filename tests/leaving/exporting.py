@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from pathlib import Path
@@ -15,9 +16,10 @@ from chalicelib.connectors import push
 from chalicelib.feed import endpoints, log
 from chalicelib.feed.model import DELIVERY_SK, Delivery
 from chalicelib.feed.recording import delivery_id
-from chalicelib.identity import api_keys
+from chalicelib.identity import api_keys, stored_credentials
 from chalicelib.leaving import export, exports
 from chalicelib.leaving.export_files import MANIFEST_NAME
+from chalicelib.leaving.kinds import CREDENTIALS, row_of
 from chalicelib.leaving.model import ExportRecord
 from chalicelib.platform import aws
 from chalicelib.platform.clock import utc_now
@@ -26,6 +28,7 @@ from chalicelib.platform.tenant import Tenant
 from tests.connectors.institution import Institution, Loan, late
 from tests.connectors.tables import KINDS, Item, items
 
+_PROOF = ("leaf_index", "proof")
 BROKEN = Loan(5, balance="-")
 UNKNOWN: Item = {
     "pk": {"S": "from-the-future"},
@@ -68,12 +71,24 @@ def put_raw(tenant: Tenant, kind: str, item: Item) -> None:
     boto3.client("dynamodb").put_item(TableName=settings().tenant_table(tenant.id, kind), Item=item)
 
 
-def stored(tenant: Tenant) -> list[tuple[str, str, str]]:
-    """The table and keys of every item that the tenant has, and of its people and API keys."""
-    owned = [(kind, item["pk"]["S"], item["sk"]["S"]) for kind in KINDS for item in items(tenant, kind)]
-    credentials = boto3.client("dynamodb").scan(TableName=settings().shared_table("credentials"))["Items"]
-    people = [(item["pk"]["S"], item["sk"]["S"]) for item in credentials if item.get("tenant_id") == {"S": tenant.id}]
-    return owned + [("credentials", pk, sk) for pk, sk in people if sk in ("user", "api-key")]
+def stored(tenant: Tenant) -> dict[str, Counter[str]]:
+    """The row, as text, of every item that the tenant has, by kind: read at once and in no parts."""
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    owned = [(table, item) for table in KINDS for item in items(tenant, table)]
+    for table, item in [*owned, *((CREDENTIALS, item) for item in stored_credentials(tenant.id))]:
+        kind, row = row_of(tenant, table, item)
+        found[kind][json.dumps(row, sort_keys=True)] += 1
+    return dict(found)
+
+
+def told(folder: Path) -> dict[str, Counter[str]]:
+    """The rows that an export's JSON Lines have, as `stored` has them: leaves without what proves them."""
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for path in folder.glob("*.jsonl"):
+        kind = path.name.rpartition("-")[0]
+        for row in _rows_of(path):
+            found[kind][json.dumps({n: v for n, v in row.items() if n not in _PROOF}, sort_keys=True)] += 1
+    return dict(found)
 
 
 def messages(tenant: Tenant) -> Iterator[tuple[dict[str, Any], Callable[[], None]]]:
@@ -123,5 +138,8 @@ def fetch(tenant: Tenant, record: ExportRecord, folder: Path) -> dict[str, Any]:
 
 def rows(folder: Path, kind: str) -> list[dict[str, Any]]:
     """The rows of a kind, as its JSON Lines have them."""
-    files = sorted(folder.glob(f"{kind}-*.jsonl"))
-    return [json.loads(line) for path in files for line in path.read_text("utf-8").split("\n")[:-1]]
+    return [row for path in sorted(folder.glob(f"{kind}-*.jsonl")) for row in _rows_of(path)]
+
+
+def _rows_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").split("\n")[:-1]]
