@@ -77,9 +77,11 @@ def leave(life: Life, bank: Institution, scratch: Path) -> Departed:
     life.findings.same("the certificate's signature", _signature_holds(certificate), True)
     life.mailed("数据删除证明")
     for step in certificate["document"]["erased"]:
-        console.print(f"  erased: {step.get('what', step)}")
+        console.print(f"  {step['found']:>8,}  {step['place']} erased at {step['finished_at']}")
+    console.print("  what is left, place by place:")
     residue = _residue(life, bank)
     life.findings.same("residue", residue, [])
+    life.wait_for_the_gate()
     try:
         bank.api.get("/v1/tenant")
         life.findings.wrong.append("the API key of an erased tenant still works")

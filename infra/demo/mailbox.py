@@ -33,11 +33,15 @@ def mails_to(aws_url: str, address: str) -> list[Received]:
     ]
 
 
+def codes_for(aws_url: str, address: str) -> list[str]:
+    """The verification codes that were mailed to an address, oldest first."""
+    return [found[1] for mail in mails_to(aws_url, address) if (found := _CODE.search(mail.subject))]
+
+
 def code_for(aws_url: str, address: str) -> str:
     """The newest verification code that was mailed to an address; waits for the first one."""
 
     def newest() -> str | None:
-        codes = [found[1] for mail in mails_to(aws_url, address) if (found := _CODE.search(mail.subject))]
-        return codes[-1] if codes else None
+        return (codes_for(aws_url, address) or [None])[-1]
 
     return wait_for(f"a code in the mailbox of {address}", newest, seconds=30)
