@@ -1,42 +1,29 @@
-import json
-import time
+"""Signing up: the form, and what a sign-up leaves behind, which is next to nothing."""
+
+from __future__ import annotations
+
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+import boto3
 import pytest
-import stripe
-from chalice.test import Client
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from chalicelib.billing.errors import PaymentsUnavailable
-from chalicelib.identity import api_keys, signup
-from chalicelib.identity.signup import Application, Progress, claim, progress, sign_up
-from chalicelib.platform.commit import commit_one
-from chalicelib.platform.errors import Conflict, Gone, Invalid, NotFound, Unauthenticated
+from chalicelib.identity import api_keys, find_by_email
+from chalicelib.identity.signup import Progress, claim, progress, sign_up
+from chalicelib.platform.errors import Invalid, NotFound
 from chalicelib.platform.ids import new_id
 from chalicelib.platform.settings import settings
 from chalicelib.platform.store import shared
-from chalicelib.tenancy import find_tenant, records
-from chalicelib.tenancy.provisioning import provision, steps
-from infra.local import ministack
-from tests.billing.payments import WEBHOOK_SECRET, no_stripe, payments, stripe_server  # noqa: F401 - fixtures
+from chalicelib.tenancy import find_tenant, records, steps
+from tests.billing.payments import no_stripe, payments, stripe_server  # noqa: F401 - fixtures
+from tests.billing.subscribers import Killed, Saboteur
+from tests.identity.applicants import Applicant, application, apply, codes_for, network, prove
 
-FORM = {
-    "organisation": "Harbour Bank",
-    "jurisdiction": "CN",
-    "region": ministack.REGION,
-    "locale": "zh_CN",
-    "currency": "CNY",
-    "email": "owner@harbour.example",
-    "plan": "growth",
-}
-
-
-def application(**changes: object) -> Application:
-    return Application.model_validate(FORM | changes)
+PENDING_DAYS = timedelta(days=7)
 
 
 def refused_field(**changes: object) -> str:
@@ -45,22 +32,35 @@ def refused_field(**changes: object) -> str:
     return str(refused.value.errors()[0]["loc"][0])
 
 
-def keys_of(tenant_id: str) -> list[api_keys.ApiKey]:
-    model = shared().bind(api_keys.ApiKey)
-    return [key for key in model.scan(model.sk == "api-key") if key.tenant_id == tenant_id]
-
-
 @pytest.fixture
-def signed_up(payments, now):  # noqa: F811
-    return sign_up(application(), now=now)
+def applicant(payments, now) -> Applicant:  # noqa: F811
+    return apply(now)
 
 
-@pytest.fixture
-def ready(signed_up):
-    """A sign-up whose tenant is paid for and provisioned, as the registry has it."""
+def sign_ups_with(email: str) -> list[str]:
+    """The ids of the sign-ups with an address."""
     model = records()
-    find_tenant(signed_up.tenant_id).update(actions=[model.state.set("active"), model.ready.set(True)])
-    return signed_up
+    return [record.pk for record in model.scan(model.owner_email == email)]
+
+
+def made_for(tenant_id: str, email: str) -> dict[str, int]:
+    """What there is of a tenant besides its record, counted where it lives."""
+    pages = boto3.client("dynamodb").get_paginator("list_tables").paginate()
+    tables = [name for page in pages for name in page["TableNames"] if tenant_id in name]
+    keys = boto3.client("resourcegroupstaggingapi").get_resources(
+        TagFilters=[{"Key": "duebridge-tenant", "Values": [tenant_id]}]
+    )["ResourceTagMappingList"]
+    users = boto3.client("cognito-idp").list_users(UserPoolId=settings().user_pool_id, Filter=f'email = "{email}"')
+    objects = boto3.client("s3").list_objects_v2(Bucket=settings().bucket, Prefix=tenant_id)["KeyCount"]
+    model = shared().bind(api_keys.ApiKey)
+    return {
+        "tables": len(tables),
+        "keys": len(keys),
+        "users": len(users["Users"]),
+        "objects": objects,
+        "api keys": sum(key.tenant_id == tenant_id for key in model.scan(model.sk == "api-key")),
+        "people": int(find_by_email(email) is not None),
+    }
 
 
 @pytest.mark.parametrize(
@@ -139,223 +139,138 @@ def test_an_address_in_another_form_is_refused_without_being_repeated(email):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("jurisdiction", "FR"), ("locale", "fr"), ("currency", "usd"), ("currency", "US"), ("plan", 7), ("role", "admin")],
+    [
+        ("jurisdiction", "FR"),
+        ("locale", "fr"),
+        ("interval", "week"),
+        ("currency", "usd"),
+        ("currency", "US"),
+        ("plan", 7),
+        ("role", "admin"),
+    ],
 )
 def test_a_value_that_is_not_on_the_form_is_refused(field, value):
     assert refused_field(**{field: value}) == field
 
 
 @pytest.mark.parametrize(("field", "value"), [("region", "mars-north-1"), ("plan", "platinum"), ("currency", "TWD")])
-def test_what_is_not_on_offer_is_refused_before_anything_is_made(payments, now, field, value):  # noqa: F811
-    before = sum(1 for _ in records().scan())
+def test_what_is_not_on_offer_is_refused_before_anything_is_made_or_counted(aws, now, field, value):
+    form = application(**{field: value})
     with pytest.raises(Invalid) as refused:
-        sign_up(application(**{field: value}), now=now)
+        sign_up(form, source=network(), now=now)
     assert refused.value.pointer == f"/{field}"
-    assert sum(1 for _ in records().scan()) == before
+    assert sign_ups_with(form.email) == []
+    assert codes_for(form.email) == []
 
 
-def test_signing_up_makes_a_pending_tenant_and_an_open_checkout_and_nothing_else(payments, signed_up, now):  # noqa: F811
-    record = find_tenant(signed_up.tenant_id)
-    assert (record.state, record.name, record.plan, record.created_at) == ("pending", "Harbour Bank", "growth", now)
+def test_signing_up_makes_a_pending_record_that_will_be_forgotten_and_nothing_else(payments, applicant, now):  # noqa: F811
+    record = applicant.record
+    assert (record.state, record.name, record.plan, record.interval) == ("pending", "Harbour Bank", "growth", "month")
+    assert (record.created_at, record.email_verified_at) == (now, None)
+    assert record.forget_after == (now + PENDING_DAYS).timestamp()
     assert (record.provisioned, record.ready, record.key_arn) == ({}, False, None)
-    session = payments.client.v1.checkout.sessions.retrieve(record.checkout_session_id)
-    assert (session.status, session.url) == ("open", signed_up.checkout_url)
-    assert (session.client_reference_id, session.customer_email) == (record.pk, "owner@harbour.example")
-    assert (session.currency, session.locale) == ("cny", "zh")
-    assert session.success_url == f"{settings().public_url}/signup/{record.pk}?checkout=completed"
+    assert (record.customer_id, record.checkout_session_id) == (None, None), "Stripe has not heard of it"
+    assert not any(made_for(applicant.tenant_id, applicant.email).values())
+    assert len(codes_for(applicant.email)) == 1
 
 
-def test_the_claim_token_is_stored_only_as_a_hash(signed_up):
-    stored = str(find_tenant(signed_up.tenant_id).to_simple_dict())
-    assert signed_up.claim_token not in stored
-    assert len(signed_up.claim_token) == 43
+def test_until_it_is_paid_only_stripe_hears_of_the_sign_up(payments, applicant, now):  # noqa: F811
+    prove(applicant, now)
+    record = applicant.record
+    assert (record.state, record.provisioned, record.ready) == ("pending", {}, False)
+    assert not any(made_for(applicant.tenant_id, applicant.email).values())
+    customer = payments.client.v1.customers.retrieve(record.customer_id)
+    assert (customer.email, customer.metadata["tenant_id"]) == (applicant.email, record.pk)
+
+
+def test_signing_up_needs_no_stripe(no_stripe, now):  # noqa: F811
+    assert apply(now).record.state == "pending"
+
+
+def test_the_claim_token_is_stored_only_as_a_hash(applicant):
+    assert len(applicant.token) == 43
+    for kind in ("tenants", "limits", "credentials"):
+        pages = boto3.client("dynamodb").get_paginator("scan").paginate(TableName=settings().shared_table(kind))
+        assert not any(applicant.token in str(page["Items"]) for page in pages)
 
 
 def test_two_institutions_of_the_same_name_are_two_tenants(payments, now):  # noqa: F811
-    one, other = (sign_up(application(), now=now) for _ in range(2))
+    one, other = apply(now), apply(now)
     assert one.tenant_id != other.tenant_id
-    assert one.checkout_url != other.checkout_url
+    assert one.record.name == other.record.name
+    assert prove(one, now).page != prove(other, now).page
     with pytest.raises(NotFound):
-        progress(one.tenant_id, other.claim_token)
+        progress(one.tenant_id, other.token)
 
 
-def test_with_stripe_down_nothing_is_charged_and_what_is_left_is_pending_without_a_checkout(no_stripe, now):  # noqa: F811
-    before = {record.pk for record in records().scan()}
-    with pytest.raises(PaymentsUnavailable):
-        sign_up(application(), now=now)
-    (left,) = [record for record in records().scan() if record.pk not in before]
-    assert (left.state, left.checkout_session_id, left.provisioned) == ("pending", None, {})
+@pytest.mark.parametrize(
+    "organisation", ["admin", "../x", "🏦 Harbour 👩‍👩‍👧", "ten_01J9ZK3T8QV1W2X3Y4Z5A6B7C8", "x" * 200]
+)
+def test_whatever_its_name_a_tenant_comes_as_far_as_its_checkout_under_an_id_of_ours(payments, now, organisation):  # noqa: F811
+    applicant = prove(apply(now, organisation=organisation), now)
+    assert applicant.record.name == organisation
+    assert organisation not in applicant.tenant_id
+    customer = payments.client.v1.customers.retrieve(applicant.record.customer_id)
+    assert customer.name == organisation
+    assert organisation not in applicant.page
 
 
-def test_progress_counts_the_steps_of_provisioning(signed_up):
-    assert progress(signed_up.tenant_id, signed_up.claim_token) == Progress("pending", 0, len(steps()), False, False)
+def test_an_address_may_sign_up_twice_and_either_can_be_gone_on_with(payments, now):  # noqa: F811
+    one = apply(now)
+    other = apply(now, email=one.email)
+    assert set(sign_ups_with(one.email)) == {one.tenant_id, other.tenant_id}
+    assert prove(other, now).page
+
+
+def test_many_sign_ups_at_once_are_as_many_tenants(payments, now):  # noqa: F811
+    with ThreadPoolExecutor(6) as pool:
+        made = list(pool.map(lambda _: apply(now), range(6)))
+    assert len({each.tenant_id for each in made}) == 6
+    assert all(len(codes_for(each.email)) == 1 for each in made)
+
+
+def test_a_sign_up_killed_at_any_moment_leaves_at_most_a_record_that_is_forgotten(payments, now, monkeypatch):  # noqa: F811
+    killed_at = 0
+    while True:
+        killed_at += 1
+        form, saboteur = application(), Saboteur(killed_at)
+        try:
+            with saboteur.lurking(monkeypatch):
+                sign_up(form, source=network(), now=now)
+        except Killed:
+            for tenant_id in sign_ups_with(form.email):
+                record = find_tenant(tenant_id)
+                assert (record.state, record.forget_after) == ("pending", (now + PENDING_DAYS).timestamp())
+                assert not any(made_for(tenant_id, form.email).values())
+            assert prove(apply(now, email=form.email), now).page, "whoever heard nothing signs up anew"
+            continue
+        break
+    assert killed_at > 5
+
+
+def test_progress_counts_the_steps_of_provisioning(applicant, now):
+    def seen() -> Progress:
+        return progress(applicant.tenant_id, applicant.token)
+
+    assert seen() == Progress(False, "pending", 0, len(steps()), False, False)
+    prove(applicant, now)
+    assert seen() == Progress(True, "pending", 0, len(steps()), False, False)
     model = records()
-    find_tenant(signed_up.tenant_id).update(
+    applicant.record.update(
         actions=[model.state.set("trialing"), model.provisioned.set({"key": "arn", "alias": "name"})]
     )
-    assert progress(signed_up.tenant_id, signed_up.claim_token) == Progress("trialing", 2, len(steps()), False, False)
+    assert seen() == Progress(True, "trialing", 2, len(steps()), False, False)
 
 
-@pytest.mark.parametrize("verb", [progress, lambda tenant_id, token: claim(tenant_id, token, now=None)])
-def test_a_wrong_token_and_an_unknown_tenant_are_told_in_the_same_words(ready, verb):
-    answers = []
-    for tenant_id, token in [
-        (ready.tenant_id, "wrong"),
-        (ready.tenant_id, ready.claim_token[:-1]),
-        (ready.tenant_id, ""),
-        (new_id("ten"), ready.claim_token),
-        ("../x", ready.claim_token),
-        ("ten_", ready.claim_token),
-    ]:
-        with pytest.raises(NotFound) as refused:
-            verb(tenant_id, token)
-        answers.append(refused.value.problem())
-    assert all(answer == answers[0] for answer in answers)
-    assert keys_of(ready.tenant_id) == []
-
-
-def test_the_stored_hash_is_no_token(ready):
-    stored = find_tenant(ready.tenant_id).claim_hash
+def test_the_stored_hash_is_no_token(applicant):
     with pytest.raises(NotFound):
-        progress(ready.tenant_id, stored)
+        progress(applicant.tenant_id, applicant.record.claim_hash)
 
 
-def test_a_tenant_that_is_not_ready_gives_no_key_and_keeps_its_token(signed_up, now):
-    with pytest.raises(Conflict) as refused:
-        claim(signed_up.tenant_id, signed_up.claim_token, now=now)
-    assert refused.value.problem()["state"] == "pending"
-    assert keys_of(signed_up.tenant_id) == []
-    assert not progress(signed_up.tenant_id, signed_up.claim_token).claimed
-
-
-def test_a_claim_gives_a_key_that_works_for_every_scope_of_that_tenant(ready, now):
-    key = claim(ready.tenant_id, ready.claim_token, now=now)
-    found = api_keys.verify(key.text, now=now + timedelta(days=400))
-    assert (found.pk, found.tenant_id, found.name, found.scopes) == (
-        key.key_id,
-        ready.tenant_id,
-        "owner",
-        api_keys.SCOPES,
-    )
-    assert key.scopes == api_keys.SCOPES
-    assert key.text not in str([stored.attribute_values for stored in keys_of(ready.tenant_id)])
-
-
-def test_a_second_claim_is_told_that_the_first_had_the_key(ready, now):
-    text = claim(ready.tenant_id, ready.claim_token, now=now).text
-    with pytest.raises(Gone):
-        claim(ready.tenant_id, ready.claim_token, now=now)
-    assert progress(ready.tenant_id, ready.claim_token).claimed
-    assert len(keys_of(ready.tenant_id)) == 1
-    assert api_keys.verify(text, now=now)
-
-
-def test_a_spent_token_is_still_the_only_one_that_fits(ready, now):
-    claim(ready.tenant_id, ready.claim_token, now=now)
+def test_the_token_of_a_tenant_that_was_erased_fits_no_longer(applicant, now):
+    applicant.record.update(actions=[records().claim_hash.remove()])
+    for token in (applicant.token, ""):
+        with pytest.raises(NotFound):
+            progress(applicant.tenant_id, token)
     with pytest.raises(NotFound):
-        claim(ready.tenant_id, "wrong", now=now)
-
-
-def test_of_two_claims_at_once_one_gets_a_key(ready, now):
-    def attempt(_: int) -> str | None:
-        try:
-            return claim(ready.tenant_id, ready.claim_token, now=now).text
-        except Gone:
-            return None
-
-    with ThreadPoolExecutor(4) as pool:
-        texts = [text for text in pool.map(attempt, range(4)) if text]
-    assert len(texts) == 1
-    assert api_keys.verify(texts[0], now=now)
-    assert len(keys_of(ready.tenant_id)) == 1
-
-
-def test_a_claim_that_lost_the_race_leaves_no_key(ready, now, monkeypatch):
-    def overtaken(store, group):
-        monkeypatch.setattr(signup, "commit_one", commit_one)
-        claim(ready.tenant_id, ready.claim_token, now=now)
-        return commit_one(store, group)
-
-    monkeypatch.setattr(signup, "commit_one", overtaken)
-    with pytest.raises(Gone):
-        claim(ready.tenant_id, ready.claim_token, now=now)
-    assert len(keys_of(ready.tenant_id)) == 1
-
-
-def test_a_claim_killed_before_the_token_was_spent_can_be_made_again(ready, now, monkeypatch):
-    texts = []
-    mint = api_keys.mint
-
-    def noted(*args, **options):
-        text, key = mint(*args, **options)
-        texts.append(text)
-        return text, key
-
-    def killed(*_: object) -> bool:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as broken:
-        broken.setattr(api_keys, "mint", noted)
-        broken.setattr(signup, "commit_one", killed)
-        with pytest.raises(KeyboardInterrupt):
-            claim(ready.tenant_id, ready.claim_token, now=now)
-    with pytest.raises(Unauthenticated, match="not valid"):
-        api_keys.verify(texts[0], now=now)
-    text = claim(ready.tenant_id, ready.claim_token, now=now).text
-    assert api_keys.verify(text, now=now)
-
-
-def test_a_tenant_that_was_provisioned_step_by_step_can_be_claimed(signed_up, now):
-    find_tenant(signed_up.tenant_id).update(actions=[records().state.set("trialing")])
-    provision(signed_up.tenant_id)
-    done = progress(signed_up.tenant_id, signed_up.claim_token)
-    assert (done.ready, done.steps_done) == (True, done.steps_total)
-    assert claim(signed_up.tenant_id, signed_up.claim_token, now=now)
-
-
-@pytest.fixture
-def api(payments):  # noqa: F811
-    """The app over HTTP. Chalice registers a blueprint properly only once, so there is one app for all tests."""
-    from app import app
-
-    with Client(app) as client:
-        yield client.http
-
-
-def json_headers(token: str | None = None) -> dict[str, str]:
-    return {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
-
-
-def test_over_http_an_institution_signs_up_watches_and_claims(api):
-    made = api.post("/v1/signup", headers=json_headers(), body=json.dumps(FORM).encode())
-    assert made.status_code == 201
-    path, token = f"/v1/signup/{made.json_body['tenant_id']}", made.json_body["claim_token"]
-    assert api.get(path, headers=json_headers(token)).json_body["state"] == "pending"
-    assert api.get(path, headers=json_headers()).status_code == 401
-    assert api.get(path, headers=json_headers("wrong")).status_code == 404
-    assert api.post(f"{path}/claim", headers=json_headers(token)).status_code == 409
-    find_tenant(made.json_body["tenant_id"]).update(actions=[records().ready.set(True)])
-    key = api.post(f"{path}/claim", headers=json_headers(token))
-    assert (key.status_code, key.headers["Cache-Control"]) == (200, "no-store")
-    assert api_keys.verify(key.json_body["api_key"], now=find_tenant(made.json_body["tenant_id"]).created_at)
-    assert api.post(f"{path}/claim", headers=json_headers(token)).status_code == 410
-
-
-def test_over_http_a_forged_webhook_is_a_problem_and_a_signed_one_is_received(api):
-    body = json.dumps({"id": new_id("evt"), "type": "a.b", "created": 1, "data": {"object": {"id": "x"}}})
-    path, form = "/v1/billing/stripe/webhook", stripe.WebhookSignature.generate_signature_header
-    for secret, age in [("whsec_forged", 0), (WEBHOOK_SECRET, 400)]:
-        headers = json_headers() | {"Stripe-Signature": form(body, secret, int(time.time()) - age)}
-        refused = api.post(path, headers=headers, body=body.encode())
-        assert (refused.status_code, refused.json_body["type"]) == (
-            400,
-            "https://duebridge.dev/problems/untrusted-event",
-        )
-    headers = json_headers() | {"Stripe-Signature": form(body, WEBHOOK_SECRET)}
-    assert api.post(path, headers=headers, body=body.encode()).json_body == {"received": True}
-
-
-def test_over_http_the_plans_are_listed_in_their_order(api):
-    items = api.get("/v1/plans").json_body["items"]
-    assert [plan["key"] for plan in items] == ["starter", "growth", "enterprise"]
-    assert items[0]["prices"][1] == {"currency": "USD", "interval": "month", "amount": 29000}
+        claim(new_id("ten"), applicant.token, now=now)
