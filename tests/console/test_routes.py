@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import pytest
 from chalice.test import Client
 
@@ -39,7 +41,20 @@ def test_a_page_answers_in_both_languages_and_may_run_nothing(page, path: str, w
         assert word in text
 
 
-def test_the_page_after_checkout_names_the_tenant_and_nothing_else_from_the_address(page) -> None:
+def test_the_page_after_a_paid_checkout_says_where_progress_is_seen(page) -> None:
     tenant_id = new_id("ten")
-    assert f"/v1/signup/{tenant_id}" in page(f"/signup/{tenant_id}?checkout=completed")[2]
-    assert "script" not in page("/signup/%3Cscript%3Ealert(1)%3C%2Fscript%3E")[2]
+    assert page(f"/signup/{tenant_id}?checkout=completed")[2].count(f"GET /v1/signup/{tenant_id}<") == 2
+
+
+def test_the_page_after_a_checkout_that_was_left_says_in_both_languages_how_to_go_on(page) -> None:
+    tenant_id = new_id("ten")
+    text = page(f"/signup/{tenant_id}?checkout=cancelled")[2]
+    assert text.count(f"POST /v1/signup/{tenant_id}/checkout") == 2
+    assert "claim token" in text and "领取令牌" in text
+
+
+@pytest.mark.parametrize("checkout", ["completed", "cancelled", "<script>", ""])
+def test_nothing_but_a_tenants_id_comes_from_the_address_into_a_page(page, checkout: str) -> None:
+    text = page(f"/signup/%3Cscript%3Ealert(1)%3C%2Fscript%3E?checkout={quote(checkout)}")[2]
+    assert "script" not in text
+    assert "/v1/signup/{tenant_id}" in text

@@ -12,9 +12,9 @@ from urllib.parse import quote
 
 import pytest
 
-from infra.demo import client, scenario
+from infra.demo import client, mailbox, scenario
 from infra.demo.client import Client, Refused, wait_for
-from infra.demo.scenario import RUN_ENDS, Institution
+from infra.demo.scenario import RUN_ENDS, Applicant, Institution
 from infra.local.stack import Stack
 from tests.deployed.backstage import as_function, items, tenant_items
 from tests.deployed.conftest import Extracts
@@ -129,13 +129,17 @@ def test_nothing_of_a_refused_file_is_applied_and_each_refusal_is_an_event(
     connector = rival.api.get(f"/v1/connectors/{bad_runs['nul_byte']['connector_id']}")
     events = wait_for(
         "the events of the refusals",
-        lambda: found if len(found := rival.api.get("/v1/events")["items"]) >= len(BAD_FILES) else None,
+        lambda: found if len(found := _of_connectors(rival)) >= len(BAD_FILES) else None,
     )
 
     assert not kinds & {"acct", "bor", "case"}
     assert (connector["active_run"], connector["last_applied"]) == (None, None)
     assert {event["type"] for event in events} == {"connector.run_failed"}
     assert {event["data"]["run_id"] for event in events} == {run["id"] for run in bad_runs.values()}
+
+
+def _of_connectors(institution: Institution) -> list[dict[str, Any]]:
+    return [each for each in institution.api.get("/v1/events")["items"] if each["type"].startswith("connector.")]
 
 
 @pytest.mark.parametrize("name", ["loans.txt", "CORE_LOAN_20051332.txt", "../CORE_LOAN_20050430.txt", ""])
@@ -306,26 +310,84 @@ def test_an_endpoint_cannot_be_moved_to_an_address_that_is_not_public(rival: Ins
     rival.api.call("DELETE", path)
 
 
+# --- signing up
+
+DOUBTFUL = "owner@doubtful.example"
+
+
+@pytest.fixture(scope="module")
+def unpaid(stack: Stack) -> Applicant:
+    """An institution that signed up, proved its mailbox and has not paid."""
+    return scenario.apply(stack, name="Hopeful Finance", email="owner@hopeful.example")
+
+
+@pytest.fixture(scope="module")
+def unproved(stack: Stack) -> tuple[Client, str]:
+    """Somebody who signed up and has not sent the code: their claim token's client, and where the sign-up is."""
+    form = {
+        "organisation": "../Doubtful",
+        "jurisdiction": "CN",
+        "region": "eu-central-1",
+        "locale": "en",
+        "currency": "CNY",
+        "email": DOUBTFUL,
+        "plan": "growth",
+    }
+    made = Client(stack.url).post("/v1/signup", form)
+    return Client(stack.url, made["claim_token"]), f"/v1/signup/{made['tenant_id']}"
+
+
+def test_a_checkout_before_the_mailbox_is_proved_is_refused(unproved: tuple[Client, str]):
+    claimant, path = unproved
+
+    answer = refused(claimant, "POST", f"{path}/checkout", {})
+
+    assert (answer.status, answer.problem["rule"]) == (409, "email_unverified")
+
+
+def test_wrong_codes_are_counted_and_after_the_last_even_the_right_one_is_refused(
+    stack: Stack, unproved: tuple[Client, str]
+):
+    (claimant, path), right = unproved, mailbox.code_for(stack.aws_url, DOUBTFUL)
+    wrong = f"{(int(right) + 1) % 1_000_000:06d}"
+
+    answers = [refused(claimant, "POST", f"{path}/verify", {"code": wrong}) for _ in range(5)]
+    last = refused(claimant, "POST", f"{path}/verify", {"code": right})
+
+    assert {answer.status for answer in answers} == {422}
+    assert [answer.problem["tries_left"] for answer in answers] == [4, 3, 2, 1, 0]
+    assert last.status == 410
+    assert f"{path}/code" in last.problem["detail"]
+    assert not claimant.get(path)["email_verified"]
+
+
+@pytest.mark.parametrize("step", ["code", "verify", "checkout", "claim"])
+def test_the_claim_token_of_one_sign_up_is_of_no_use_for_another(
+    step: str, unproved: tuple[Client, str], unpaid: Applicant
+):
+    (claimant, _), body = unproved, {"code": "000000"} if step == "verify" else {}
+
+    answer = refused(claimant, "POST", f"{unpaid.path}/{step}", body)
+    never_made = refused(claimant, "POST", f"/v1/signup/ten_{NEVER_MADE}/{step}", body)
+
+    assert answer.status == never_made.status == 404
+    assert answer.problem == never_made.problem
+
+
+def test_an_address_of_another_tenants_person_is_refused_once_the_mailbox_is_proved(stack: Stack, rival: Institution):
+    with pytest.raises(Refused) as answer:
+        scenario.apply(stack, name="Second Try", email="OWNER@meridian-credit.example")
+
+    assert (answer.value.status, answer.value.problem["rule"]) == (409, "email_taken")
+
+
 # --- Stripe's signature
 
 
 @pytest.fixture(scope="module")
-def unpaid(stack: Stack) -> dict[str, Any]:
-    """An institution that signed up and has not paid, with its checkout session."""
-    made = Client(stack.url).post(
-        "/v1/signup",
-        {
-            "organisation": "Hopeful Finance",
-            "jurisdiction": "CN",
-            "region": "eu-central-1",
-            "locale": "en",
-            "currency": "CNY",
-            "email": "owner@hopeful.example",
-            "plan": "growth",
-        },
-    )
-    record = items(stack, "tenants")[made["tenant_id"], "tenant"]
-    return made | {"session": record["checkout_session_id"]["S"]}
+def session(stack: Stack, unpaid: Applicant) -> str:
+    """The checkout session of the institution that has not paid."""
+    return items(stack, "tenants")[unpaid.tenant_id, "tenant"]["checkout_session_id"]["S"]
 
 
 def _event(id: str, session: str) -> bytes:
@@ -351,13 +413,11 @@ def _webhook_secret(stack: Stack) -> str:
 
 
 @pytest.mark.parametrize("forgery", ["another secret", "another body", "an old recording", "no signature", "nonsense"])
-def test_an_event_that_stripe_did_not_just_sign_is_refused_and_not_stored(
-    forgery: str, stack: Stack, unpaid: dict[str, Any]
-):
-    body, secret = _event("evt_forged", unpaid["session"]), _webhook_secret(stack)
+def test_an_event_that_stripe_did_not_just_sign_is_refused_and_not_stored(forgery: str, stack: Stack, session: str):
+    body, secret = _event("evt_forged", session), _webhook_secret(stack)
     headers = {
         "another secret": _signed(body, "whsec_guessed"),
-        "another body": _signed(_event("evt_other", unpaid["session"]), secret),
+        "another body": _signed(_event("evt_other", session), secret),
         "an old recording": _signed(body, secret, age=301),
         "no signature": {},
         "nonsense": {"Stripe-Signature": "t=now,v1="},
@@ -369,8 +429,8 @@ def test_an_event_that_stripe_did_not_just_sign_is_refused_and_not_stored(
     assert ("evt_forged", "event") not in items(stack, "billing-events")
 
 
-def test_even_a_signed_event_does_not_make_an_unpaid_checkout_paid(stack: Stack, unpaid: dict[str, Any]):
-    body = _event("evt_early", unpaid["session"])
+def test_even_a_signed_event_does_not_make_an_unpaid_checkout_paid(stack: Stack, unpaid: Applicant, session: str):
+    body = _event("evt_early", session)
 
     answer = Client(stack.url).call("POST", STRIPE, body, _signed(body, _webhook_secret(stack)))
     stored = wait_for(
@@ -380,5 +440,5 @@ def test_even_a_signed_event_does_not_make_an_unpaid_checkout_paid(stack: Stack,
 
     assert answer == {"received": True}
     assert stored["outcome"]["S"] == "not-settled"
-    signup = Client(stack.url, unpaid["claim_token"]).get(f"/v1/signup/{unpaid['tenant_id']}")
+    signup = unpaid.claim.get(unpaid.path)
     assert (signup["state"], signup["ready"]) == ("pending", False)
