@@ -55,7 +55,7 @@ def test_each_state_lets_through_what_it_allows_and_says_what_it_does_not(tenant
     put_in(tenant, state)
     for endpoint in (LOOK, CHANGE, BRING_IN, PAY):
         if endpoint.need in open_to:
-            assert gate(endpoint, caller(tenant))["RateLimit-Limit"] == "300"
+            assert gate(endpoint, caller(tenant))["RateLimit-Limit"] == ("60" if endpoint is PAY else "300")
             continue
         with pytest.raises(NotInThisState) as refused:
             gate(endpoint, caller(tenant))
@@ -96,6 +96,37 @@ def test_a_tenant_has_its_rate_over_all_credentials_and_takes_nothing_from_anoth
         gate(LOOK, caller(tenant))
     put_in(other_tenant, State.ACTIVE)
     assert gate(LOOK, caller(other_tenant))
+
+
+def test_a_credential_past_its_rate_takes_nothing_from_the_others(tenant):
+    put_in(tenant, State.ACTIVE, requests_per_minute_per_key=2, requests_per_minute=4)
+    stolen = caller(tenant)
+    for _ in range(2):
+        gate(LOOK, stolen)
+    for _ in range(10):
+        with pytest.raises(TooManyRequests, match="this credential"):
+            gate(LOOK, stolen)
+    other = caller(tenant)
+    assert [gate(LOOK, other)["RateLimit-Remaining"] for _ in range(2)] == ["1", "0"]
+
+
+def test_access_is_taken_away_whatever_the_rate(tenant):
+    put_in(tenant, State.ACTIVE, requests_per_minute_per_key=1, requests_per_minute=1)
+    one = caller(tenant)
+    assert [gate(replace(PAY, need="secure"), one)["RateLimit-Remaining"] for _ in range(3)] == ["0", "0", "0"]
+    with pytest.raises(TooManyRequests):
+        gate(LOOK, caller(tenant))
+
+
+def test_paying_has_a_rate_of_its_own_so_that_one_tenant_does_not_use_up_stripes(tenant, other_tenant):
+    put_in(tenant, State.ACTIVE, requests_per_minute_per_key=1, requests_per_minute=1)
+    for _ in range(60):
+        gate(PAY, caller(tenant))
+    with pytest.raises(TooManyRequests, match="for payments the tenant may call 60 times a minute"):
+        gate(PAY, caller(tenant))
+    assert gate(LOOK, caller(tenant)), "paying takes nothing from the rest"
+    put_in(other_tenant, State.ACTIVE)
+    assert gate(PAY, caller(other_tenant))
 
 
 def test_containers_share_a_rate_and_never_let_more_through(tenant, monkeypatch: pytest.MonkeyPatch):
