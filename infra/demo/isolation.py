@@ -1,96 +1,76 @@
-"""Tries one tenant's credentials on another tenant's tables, objects and key; IAM must refuse every attempt."""
+"""Tries one tenant's credentials on another tenant's tables, streams, objects and key, and on what all tenants share;
+IAM must refuse every attempt."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from botocore.exceptions import ClientError
 
-from chalicelib.platform.aws import client_of
-from chalicelib.platform.settings import settings
-from chalicelib.platform.tenant import DATA_KEY, Tenant, encryption_context
+from chalicelib.platform.tenant import Tenant
+from chalicelib.tenancy import open_tenant
+from chalicelib.tenancy.credentials import Purpose
+from infra.demo.acts import own_acts
+from infra.demo.forbidden import forbidden_acts
 
-TABLES = ("connector", "cases", "feed", "ledger")
+ALLOWED, DENIED = "allowed", "denied"
+PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 _REFUSALS = {"AccessDenied", "AccessDeniedException", "403"}
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One thing tried, and how it ended: `denied` by IAM, or what came instead."""
+    """One thing tried, the action that IAM was asked about, and how it ended: `denied` by IAM, or what came instead."""
 
     what: str
+    action: str
     outcome: str
 
     @property
     def denied(self) -> bool:
-        return self.outcome == "denied"
+        return self.outcome == DENIED
 
 
 def try_to_reach(intruder: Tenant, victim: Tenant) -> list[Attempt]:
-    """Every attempt with its outcome. The same calls on the intruder's own resources are allowed, so that a refusal
-    is IAM's judgement of the tenant and not of the call; what does not work there either counts as an attempt that
-    was not denied."""
-    attempts: list[Attempt] = []
-    for what, act in _acts(intruder):
-        own = outcome_of(lambda act=act: act(intruder))
-        if own != "allowed":
-            attempts.append(Attempt(f"{what} (its own)", own))
-        attempts.append(Attempt(what, outcome_of(lambda act=act: act(victim))))
-    return attempts
+    """Every attempt with its outcome, with each kind of credentials that the intruder's work is given.
 
-
-def _acts(intruder: Tenant) -> list[tuple[str, Callable[[Tenant], Any]]]:
-    dynamodb, s3 = client_of(intruder.session, "dynamodb"), intruder.s3
-    kms = client_of(intruder.session, "kms")
-    nothing = {"pk": {"S": "isolation-check"}, "sk": {"S": "isolation-check"}}
-
-    def table(of: Tenant, kind: str) -> str:
-        return settings().tenant_table(of.id, kind)
-
-    acts: list[tuple[str, Callable[[Tenant], Any]]] = []
-    for kind in TABLES:
-        calls: dict[str, Callable[[str], Any]] = {
-            "GetItem": lambda name: dynamodb.get_item(TableName=name, Key=nothing),
-            "PutItem": lambda name: dynamodb.put_item(TableName=name, Item=nothing),
-            "Query": lambda name: dynamodb.query(
-                TableName=name, KeyConditionExpression="pk = :pk", ExpressionAttributeValues={":pk": nothing["pk"]}
-            ),
-            "BatchGetItem": lambda name: dynamodb.batch_get_item(RequestItems={name: {"Keys": [nothing]}}),
-            "TransactWriteItems": lambda name: dynamodb.transact_write_items(
-                TransactItems=[{"Put": {"TableName": name, "Item": nothing}}]
-            ),
-            "DeleteItem": lambda name: dynamodb.delete_item(TableName=name, Key=nothing),
-        }
-        acts += [(f"{call} {kind}", lambda of, do=do, kind=kind: do(table(of, kind))) for call, do in calls.items()]
-    mine = intruder.encryption  # so that a refusal is of the prefix, and not of the other's key
-    acts += [
-        (
-            "PutObject prefix",
-            lambda of: s3.put_object(Bucket=of.bucket, Key=of.object_key("check"), Body=b"", **mine),
-        ),
-        ("GetObject prefix", lambda of: s3.get_object(Bucket=of.bucket, Key=of.object_key("drop", ".keep"))),
-        ("ListObjects prefix", lambda of: s3.list_objects_v2(Bucket=of.bucket, Prefix=f"{of.id}/")),
-        ("DeleteObject prefix", lambda of: s3.delete_object(Bucket=of.bucket, Key=of.object_key("check"))),
-        (
-            "Decrypt key",
-            lambda of: kms.decrypt(
-                CiphertextBlob=of.wrapped_keys[DATA_KEY],
-                KeyId=of.key_arn,
-                EncryptionContext=encryption_context(of.id, DATA_KEY),
-            ),
-        ),
-        ("GenerateDataKey key", lambda of: kms.generate_data_key(KeyId=of.key_arn, KeySpec="AES_256")),
+    What a tenant may do to its own is also tried there and must be allowed, so that a refusal is IAM's judgement of the
+    tenant and not of the call. What no tenant may do must be refused to the intruder on its own as well. Where either
+    is otherwise, that counts as an attempt that was not denied.
+    """
+    return [
+        attempt
+        for purpose in PURPOSES
+        for attempt in reach(open_tenant(intruder.id, purpose=purpose), victim, purpose=purpose)
     ]
-    return acts
+
+
+def reach(session: Tenant, victim: Tenant, *, purpose: Purpose) -> list[Attempt]:
+    """Every attempt with one session of the intruder's, which was opened for a purpose."""
+    attempts: list[Attempt] = []
+    with_what = "" if purpose == "work" else f" ({purpose})"
+    for act in (*own_acts(session), *forbidden_acts(session)):
+        on_its_own = outcome_of(lambda act=act: act.do(session))
+        wanted = ALLOWED if purpose in act.may else DENIED
+        if on_its_own != wanted:
+            found = f"{on_its_own} on its own, where it is to be {wanted}"
+            attempts.append(Attempt(f"{act.what}{with_what} (its own)", act.action, found))
+        attempts.append(Attempt(f"{act.what}{with_what}", act.action, outcome_of(lambda act=act: act.do(victim))))
+    return attempts
 
 
 def outcome_of(act: Callable[[], Any]) -> str:
     """How a call to AWS ended: `allowed`, `denied` by IAM, or the code of another error."""
     try:
-        act()
+        answer = act()
     except ClientError as error:
-        code = error.response["Error"]["Code"]
-        return "denied" if code in _REFUSALS else code
-    return "allowed"
+        return _outcome(error.response["Error"]["Code"])
+    # A batch of deletions is answered with what became of each.
+    errors = answer.get("Errors") if isinstance(answer, dict) else None
+    return _outcome(errors[0]["Code"]) if errors else ALLOWED
+
+
+def _outcome(code: str) -> str:
+    return DENIED if code in _REFUSALS else code

@@ -130,7 +130,7 @@ def _play(life: Life, scratch: Path) -> dict[str, Any]:
     rival = scenario.sign_up(life.here, name="Meridian Credit", email=life.address.replace("harbour-bank", "meridian"))
 
     _scene("In the trial everything works: a file is read, cases open, and each hour's cases are counted")
-    before_there_was_a_receiver = scenario.created_events(bank)
+    beginning = scenario.events_of_the_beginning(bank)
     pid, received = scenario.begin_receiving(bank, scratch)
     try:
         connector = scenario.join_core_banking(bank)
@@ -176,7 +176,7 @@ def _play(life: Life, scratch: Path) -> dict[str, Any]:
         life.count_an_hour(bank)
 
         events = scenario.created_events(bank)
-        due = {event: kind for event, kind in events.items() if event not in before_there_was_a_receiver}
+        due = {event: kind for event, kind in events.items() if event not in beginning}
         told = scenario.wait_for_deliveries(received, due, seconds=240)
         life.findings.none_of("events missing at the receiver", len(due.keys() - told.verified))
         life.findings.none_of("signatures that did not verify", told.refused)

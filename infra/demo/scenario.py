@@ -193,6 +193,11 @@ def _unless_accepted(receipt: dict[str, Any]) -> dict[str, Any] | None:
     return None if receipt["status"] == "accepted" else receipt
 
 
+def events_of_the_beginning(institution: Institution) -> dict[str, str]:
+    """What the institution was told before it could have a receiver: that its trial began, or that it is paid for."""
+    return wait_for("the first event", lambda: created_events(institution) or None, seconds=60)
+
+
 def created_events(institution: Institution) -> dict[str, str]:
     """Every event of the tenant, id to type, by polling the feed to its end."""
     events: dict[str, str] = {}
