@@ -183,8 +183,9 @@ def pem(der: bytes) -> str:
 
 
 def mail(record: TenantRecord, addresses: Sequence[str]) -> None:
-    """Sends the certificate, whole, to the owners' last addresses. A worker killed between two sends them again."""
-    from chalicelib.platform.mail import letter, send  # cold start: only the worker that erases sends it
+    """Sends the certificate, whole, to the owners' last addresses. A worker killed between two sends them again; an
+    address that is refused for good holds up no erasure."""
+    from chalicelib.platform.mail import letter, send_to_all  # cold start: only the worker that erases sends it
 
     found = shared().bind(Certificate).find(record.pk, CERTIFICATE)
     assert found is not None, "the certificate is issued before it is sent"
@@ -198,8 +199,7 @@ def mail(record: TenantRecord, addresses: Sequence[str]) -> None:
         signature=found.signature,
         public_key=found.public_key,
     )
-    for address in addresses:
-        send(address, written.subject, written.text)
+    send_to_all(addresses, written, tenant_id=record.pk)
 
 
 def _until(entry: Mapping[str, Any], on: date) -> date | None:
