@@ -41,6 +41,8 @@ def test_what_may_name_the_version_it_replaces_says_so():
         ("put", "/v1/rules/triggers"),
         ("put", "/v1/rules/assignment"),
         ("patch", "/v1/webhook-endpoints/{endpoint_id}"),
+        ("patch", "/v1/users/{user_id}"),
+        ("patch", "/v1/billing/subscription"),
     }
 
 
