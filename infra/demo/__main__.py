@@ -78,7 +78,7 @@ def _play(here: stack.Stack, scratch: Path) -> tuple[dict[str, Any], Findings]:
     findings.none_of("signatures that did not verify", received.refused)
     findings.none_of("cases whose event sequence has a gap", received.gaps)
 
-    _scene("Meridian Credit's credentials are tried on Harbour Bank's tables, objects and key")
+    _scene("Meridian Credit's credentials are tried on all that is Harbour Bank's, and on what tenants share")
     attempts = operator.try_to_reach(here, rival, bank)
     denied = sum(attempt.denied for attempt in attempts)
     _show_attempts(attempts)
@@ -179,15 +179,18 @@ def _show_events(kinds: dict[str, int]) -> None:
 
 
 def _show_attempts(attempts: list[isolation.Attempt]) -> None:
-    """One line for each kind of call, with the things it was tried on."""
-    calls: dict[str, list[str]] = {}
+    """One line for each kind of call, with what it was tried on."""
+    calls: dict[str, list[isolation.Attempt]] = {}
     for attempt in attempts:
-        call, _, target = attempt.what.partition(" ")
-        mark = "[green]denied[/]" if attempt.denied else f"[bold red]{attempt.outcome}[/]"
-        calls.setdefault(call, []).append(f"{target} {mark}")
-    for call, outcomes in calls.items():
-        console.print(f"  {call:<20} " + "   ".join(outcomes))
-    console.print("  the same calls on Meridian Credit's own tables, objects and key were allowed")
+        calls.setdefault(attempt.what.partition(" ")[0], []).append(attempt)
+    for call, made in calls.items():
+        targets = dict.fromkeys(attempt.what.split()[1] for attempt in made)
+        denied = sum(attempt.denied for attempt in made)
+        console.print(f"  {call:<32} {denied:>3} of {len(made):>3} denied: {', '.join(targets)}")
+        for attempt in made:
+            if not attempt.denied:
+                console.print(f"    [bold red]{attempt.what}: {attempt.outcome}[/]")
+    console.print("  what Meridian Credit may do to its own tables, objects and key was allowed there")
 
 
 if __name__ == "__main__":
