@@ -8,16 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from chalicelib.billing.clock import billing_now
 from chalicelib.billing.customers import ensure_customer, locale_of
 from chalicelib.billing.errors import PaymentsUnavailable
-from chalicelib.billing.follow import ENDED
+from chalicelib.billing.follow import ENDED, find_subscription
 from chalicelib.billing.plans import Interval, Plan
 from chalicelib.billing.stripe_client import is_missing, payments, stripe_client
 from chalicelib.platform.aws import send
 from chalicelib.platform.errors import Conflict
 from chalicelib.platform.settings import settings
 from chalicelib.platform.telemetry import logger
-from chalicelib.tenancy import State, TenantRecord, find_tenant, records
+from chalicelib.tenancy import State, TenantRecord, find_tenant, is_due_for_erasure, records
 
 if TYPE_CHECKING:
     from stripe.checkout import Session
@@ -42,12 +43,13 @@ def open_checkout(record: TenantRecord, plan: Plan, *, interval: Interval, seats
     For one choice it is always the same page while that is open; one that has expired, or that was opened for another
     choice, is replaced. Repeating it after any failure is harmless, and two at once get the same page.
 
-    Raises Conflict for a tenant that subscribes already, or whose checkout is completed; Invalid for a currency without
-    a price or an address that Stripe refuses; NotFound for a sign-up that was forgotten meanwhile; PaymentsUnavailable
-    when Stripe cannot be reached or does not know the price.
+    Raises Conflict for a tenant that subscribes already, whose checkout is completed, or whose erasure is due; Invalid
+    for a currency without a price or an address that Stripe refuses; NotFound for a sign-up that was forgotten
+    meanwhile; PaymentsUnavailable when Stripe cannot be reached or does not know the price.
     """
     _require_no_subscription(record)
     with payments("checkout not opened", tenant_id=record.pk):
+        _require_time_to_return(record)
         choice = _choice(record, plan, interval, seats)
         if (page := _open_page(record, choice)) is not None:
             return page
@@ -99,8 +101,8 @@ def _open_page(record: TenantRecord, choice: dict[str, str]) -> CheckoutPage | N
     if session is None or session.status == "expired":
         return None
     if session.status == "complete":
-        if _subscription_of(session) == record.subscription_id:
-            return None  # that is the subscription which has ended
+        if _has_come_to_nothing(record, _subscription_of(session)):
+            return None
         # Paid, and nobody was told yet: Stripe's event is on its way, or was lost.
         send("billing", record.pk, [{"tenant_id": record.pk, "action": "checkout"}])
         raise _completed()
@@ -108,6 +110,17 @@ def _open_page(record: TenantRecord, choice: dict[str, str]) -> CheckoutPage | N
         return _page(session)
     _expire(session.id)
     return None
+
+
+def _has_come_to_nothing(record: TenantRecord, subscription_id: str | None) -> bool:
+    """Whether the subscription of a completed page is over: the one that the tenant had, or one that ended before it
+    took the tenant on, as after a bank debit that failed."""
+    if subscription_id is None:
+        return False
+    if subscription_id == record.subscription_id:
+        return True
+    subscription = find_subscription(subscription_id)
+    return subscription is None or subscription.status in ENDED
 
 
 def _completed() -> Conflict:
@@ -122,6 +135,12 @@ def _require_no_subscription(record: TenantRecord) -> None:
             raise Conflict("the subscription is still being cancelled; try again in a minute", state=state)
     elif state != State.PENDING:
         raise Conflict(f"a tenant that is {state} cannot subscribe anew", state=state)
+
+
+def _require_time_to_return(record: TenantRecord) -> None:
+    """Raises Conflict when the erasure may begin at any moment: who paid then would pay for nothing."""
+    if record.state == State.CLOSING and is_due_for_erasure(record, billing_now(record)):
+        raise Conflict("the time to return is over; the tenant is about to be erased", state=record.state)
 
 
 def _choice(record: TenantRecord, plan: Plan, interval: Interval, seats: int) -> dict[str, str]:

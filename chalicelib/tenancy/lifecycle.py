@@ -67,7 +67,7 @@ def settle(tenant_id: str, standing: Standing, *, now: datetime) -> State:
         facts = Facts(standing.status, owing_since, new_subscription=record.subscription_id != standing.subscription_id)
         delays = (terms or terms_of(record)).delays
         moves = path(State(record.state), facts, delays, now=now)
-        if State(record.state) == State.PENDING and not moves:
+        if not moves and facts.new_subscription and record.state in (State.PENDING, State.CLOSING):
             return [], {}  # nothing is paid: the subscription may still come to nothing
         learnt: dict[str, Any] = {
             "subscription_id": standing.subscription_id,

@@ -94,6 +94,19 @@ def test_a_page_that_was_paid_is_not_opened_again_and_its_event_is_made_good(pay
     assert messages("billing") == [{"tenant_id": record.pk, "action": "checkout"}]
 
 
+def test_a_page_whose_subscription_ended_before_anybody_was_taken_on_is_replaced(payments):
+    record = pending()
+    page = open_checkout(record, GROWTH, interval="month")
+    payments.pay(page.url)
+    paid = payments.client.v1.checkout.sessions.retrieve(page.session_id)
+    payments.client.v1.subscriptions.cancel(paid.subscription)
+    follow_checkout(page.session_id)
+    again = open_checkout(find_tenant(record.pk), GROWTH, interval="month")
+    payments.pay(again.url)
+    follow_checkout(again.session_id)
+    assert find_tenant(record.pk).state == "trialing"
+
+
 def test_a_page_that_is_paid_while_another_is_asked_for_is_not_replaced(payments, monkeypatch):
     record = pending()
     page = open_checkout(record, GROWTH, interval="month")
@@ -228,6 +241,14 @@ def test_a_closing_tenant_whose_subscription_goes_on_waits_for_its_end(payments)
 def test_a_tenant_whose_erasure_has_begun_does_not_return(payments):
     with pytest.raises(Conflict, match="that is closing cannot"):
         open_checkout(pending(state="closing", erasure={"begun": {}}), GROWTH, interval="month")
+
+
+def test_a_tenant_whose_erasure_is_due_pays_for_nothing_any_more(payments):
+    due = {"state": "closing", "subscription_status": "canceled", "erase_after": BEGUN}
+    with pytest.raises(Conflict, match="about to be erased"):
+        open_checkout(pending(**due), GROWTH, interval="month")
+    held = pending(**due, legal_hold={"reason": "dispute"})
+    assert open_checkout(held, GROWTH, interval="month").url
 
 
 def test_an_address_that_stripe_refuses_is_told_where_it_was_given(payments):

@@ -167,6 +167,15 @@ def test_a_tenant_leaves_when_its_subscription_ends_and_returns_with_a_new_one(p
     assert settle(pending, ENDED, now=days(13)) == State.ACTIVE, "an event of the old one comes late"
 
 
+def test_a_return_that_is_not_paid_at_first_brings_the_tenant_back_when_it_is(pending: str, sent: list):
+    settle(pending, ACTIVE, now=NOW)
+    settle(pending, ENDED, now=days(10))
+    again = replace(OWING, subscription_id="sub_second")
+    assert settle(pending, again, now=days(11)) == State.CLOSING
+    assert find_tenant(pending).subscription_id == "sub_first", "what is not paid takes no place"
+    assert settle(pending, replace(ACTIVE, subscription_id="sub_second"), now=days(12)) == State.ACTIVE
+
+
 def test_whoever_leaves_closes_at_once_and_only_once(pending: str, sent: list):
     with pytest.raises(Conflict):
         close(pending, now=NOW)
