@@ -10,7 +10,7 @@ from datetime import datetime
 from chalicelib.billing.checkout import close_page
 from chalicelib.billing.clock import billing_now
 from chalicelib.billing.ending import cancel
-from chalicelib.billing.follow import ENDED, follow
+from chalicelib.billing.follow import ENDED, Outcome, follow
 from chalicelib.billing.process import follow_checkout
 from chalicelib.billing.reconcile import reconcile
 from chalicelib.billing.usage import count_hour, report_hours
@@ -78,14 +78,24 @@ def _look_at_subscriber(record: TenantRecord) -> None:
         record = find_tenant(record.pk)
     now = billing_now(record)
     failure = _count(record, now)
-    if record.subscription_id is not None:
-        follow(record.subscription_id)
-    if step_by_time(record.pk, now=now) == State.CLOSING:
+    if _is_answered_for(record) and step_by_time(record.pk, now=now) == State.CLOSING:
         cancel(record.pk)
     _have_exports_expired(record)
     if failure is not None:
         raise failure
     reconcile(record, now=now)
+
+
+def _is_answered_for(record: TenantRecord) -> bool:
+    """Follows the tenant's subscription; whether Stripe said how it stands, or the tenant has none. Where Stripe knows
+    it no more, as with the key of another account, nobody loses anything by time alone."""
+    if record.subscription_id is None:
+        return True
+    outcome = follow(record.subscription_id)
+    if outcome in (Outcome.SETTLED, Outcome.UNCHANGED):
+        return True
+    logger.error("subscription cannot be followed", extra={"tenant_id": record.pk, "outcome": outcome.value})
+    return False
 
 
 def _count(record: TenantRecord, now: datetime) -> Exception | None:

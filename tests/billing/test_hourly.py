@@ -161,6 +161,14 @@ def test_while_stripe_is_down_time_alone_moves_nobody(payments, clocks):
     assert find_tenant(record.pk).state == "past_due"
 
 
+def test_while_stripe_does_not_know_the_subscription_time_alone_moves_nobody(payments, clocks):
+    record = owing(payments, subscriber(payments))
+    payments.advance(record.test_clock_id, timedelta(days=40))
+    changed(record, subscription_id="sub_of_another_account")
+    hour_of(record.pk)
+    assert find_tenant(record.pk).state == "past_due"
+
+
 def test_a_closing_tenant_whose_cancellation_was_lost_is_cancelled(payments):
     record = changed(subscriber(payments), state="closing", closing_at=utc_now(), erase_after=utc_now())
     changed(record, erase_after=utc_now() + timedelta(days=30))
@@ -177,9 +185,10 @@ def closing(payments, record, *, due_in: timedelta):
 
 
 def test_a_closing_tenant_that_paid_to_return_is_not_erased_though_nobody_told_us(payments):
-    record = closing(payments, subscriber(payments), due_in=timedelta(days=-1))
+    record = closing(payments, subscriber(payments), due_in=timedelta(days=1))
     page = open_checkout(find_tenant(record.pk), GROWTH, interval="month")
     payments.pay(page.url)
+    changed(find_tenant(record.pk), erase_after=utc_now())
     messages("leaving")
     hour_of(record.pk)
     back = find_tenant(record.pk)
@@ -197,8 +206,9 @@ def test_a_closing_tenant_is_erased_when_its_time_is_over_and_not_before(payment
 
 
 def test_nobody_can_pay_any_more_for_a_tenant_that_is_about_to_be_erased(payments):
-    record = closing(payments, subscriber(payments), due_in=timedelta(days=-1))
+    record = closing(payments, subscriber(payments), due_in=timedelta(days=1))
     page = open_checkout(record, GROWTH, interval="month")
+    changed(find_tenant(record.pk), erase_after=utc_now())
     hour_of(record.pk)
     assert messages("leaving") == [{"tenant_id": record.pk, "action": "erase"}]
     assert payments.client.v1.checkout.sessions.retrieve(page.session_id).status == "expired"

@@ -6,12 +6,15 @@ import pytest
 import stripe
 
 from chalicelib.billing import ending, find_plan, follow, open_checkout, process
+from chalicelib.billing.clock import billing_now
 from chalicelib.billing.follow import Outcome
 from chalicelib.billing.handlers import ACTIONS, bill
 from chalicelib.billing.model import EVENT, billing_events
 from chalicelib.billing.plans import METER_EVENT
 from chalicelib.billing.receive import Snapshot, receive
+from chalicelib.billing.usage import Unreported, UsageHour
 from chalicelib.platform.ids import new_id
+from chalicelib.platform.store import shared
 from chalicelib.tenancy import find_tenant, records
 from chalicelib.tenancy.provisioning import provision
 from tests.billing.payments import messages
@@ -272,6 +275,33 @@ def test_who_leaves_pays_for_what_was_used_beyond_the_plan(payments, clocks):
     last, first = payments.client.v1.invoices.list({"customer": record.customer_id}).data
     assert (first.total, first.status) == (find_plan("enterprise").price("CNY").amount, "paid")
     assert (last.total, last.status) == (find_plan("enterprise").overage_price("CNY").amount * 1000, "paid")
+
+
+def unreported(record, case_hours: int, *, ahead: timedelta = timedelta(0)) -> None:
+    """An hour that was counted while Stripe was silent; by a clock that goes ahead of Stripe's it will be refused."""
+    at = billing_now(record) + ahead
+    members = {"open_cases": case_hours, "included": 0, "case_hours": case_hours, "counted_at": at, "reported": False}
+    shared().bind(UsageHour)(record.pk, f"usage#{at:%Y-%m-%dT%H}", **members).save()
+    shared().bind(Unreported)(record.pk, f"unreported#{at:%Y-%m-%dT%H}").save()
+
+
+def test_who_leaves_pays_for_hours_too_that_stripe_was_not_told_of_yet(payments, clocks):
+    record = subscriber(payments, "enterprise")
+    payments.advance(record.test_clock_id, timedelta(days=1))
+    unreported(record, 1000)
+    payments.advance(record.test_clock_id, timedelta(hours=1))
+    record.update(actions=[records().state.set("closing")])
+    ending.cancel(record.pk)
+    last = payments.client.v1.invoices.list({"customer": record.customer_id}).data[0]
+    assert last.total == find_plan("enterprise").overage_price("CNY").amount * 1000
+
+
+def test_usage_that_stripe_refuses_keeps_nobody_in_a_subscription(payments, clocks):
+    record = subscriber(payments, "enterprise")
+    unreported(record, 1000, ahead=timedelta(hours=1))
+    record.update(actions=[records().state.set("closing")])
+    ending.cancel(record.pk)
+    assert find_tenant(record.pk).subscription_status == "canceled"
 
 
 def test_moves_are_announced(payments):
