@@ -182,8 +182,9 @@ def _complete(desk: _Desk, record: ExportRecord, part: int) -> bool:
     now, files = desk.clock(), list(stored_files(record.pk, record.id))
     document = manifest_of(record, desk.tenant.name, named(files), now=now)
     manifest = store_manifest(desk.tenant, record.id, part, document)
+    # A worker that has taken over meanwhile writes under a later number, and what it wrote is not this one's to delete.
     kept = [file.object_name for file in proper_files(files)]
-    delete_objects(desk.tenant, record.id, keep=[*kept, manifest["object_name"]])
+    delete_objects(desk.tenant, record.id, keep=kept, before=part)
     expires_at = now + kept_for(desk.tenant.id)
     changes = {"state": COMPLETED, "manifest": manifest, "finished_at": now, "expires_at": expires_at}
     if not end(record, changes):

@@ -73,10 +73,12 @@ def link(tenant: Tenant, export_id: str, object_name: str, name: str) -> str:
     return tenant.s3.generate_presigned_url("get_object", Params=parameters, ExpiresIn=LINK_SECONDS)
 
 
-def delete_objects(tenant: Tenant, export_id: str, *, keep: Iterable[str] = ()) -> None:
-    """Deletes the export's objects but those named in `keep`. Raises Unavailable when S3 leaves any of the others."""
+def delete_objects(tenant: Tenant, export_id: str, *, keep: Iterable[str] = (), before: int | None = None) -> None:
+    """Deletes the export's objects but those named in `keep`, and only those of parts `before` that number, if it is
+    given. Raises Unavailable when S3 leaves any of the others."""
     kept = {object_key(tenant, export_id, name) for name in keep}
-    going = [{"Key": key} for key in _keys(tenant, export_id) if key not in kept]
+    end = None if before is None else object_key(tenant, export_id, f"{before:08d}")
+    going = [{"Key": key} for key in _keys(tenant, export_id) if key not in kept and (end is None or key < end)]
     for start in range(0, len(going), _DELETED_AT_ONCE):
         some: dict[str, Any] = {"Objects": going[start : start + _DELETED_AT_ONCE], "Quiet": True}
         if left := tenant.s3.delete_objects(Bucket=tenant.bucket, Delete=some).get("Errors"):

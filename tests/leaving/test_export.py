@@ -13,6 +13,7 @@ from chalicelib.leaving.export import continue_export
 from chalicelib.leaving.export_files import FOLDER
 from chalicelib.leaving.export_record import position_of
 from chalicelib.leaving.kinds import EXPORTED_KINDS, OTHER, TABLES
+from chalicelib.leaving.manifest import store_manifest
 from chalicelib.platform.clock import utc_now
 from chalicelib.platform.settings import settings
 from infra.verify_export import verify
@@ -109,6 +110,24 @@ def test_in_many_parts_by_many_workers_it_is_the_same_export(tenant, now, tmp_pa
     assert told(tmp_path) == stored(tenant)
     names = [file["name"] for file in manifest["files"] if file["kind"] == "leaves" and file["format"] == "jsonl"]
     assert names == [f"leaves-{number:05d}.jsonl" for number in range(manifest["ledger"]["tree_size"])]
+
+
+def test_a_worker_that_was_overtaken_at_the_manifest_takes_nothing_from_who_completed_it(
+    tenant, now, tmp_path, monkeypatch
+):
+    furnish(tenant, now)
+    record = exports.begin_export(tenant.id, requested_by="usr_TEST", now=utc_now())
+
+    def overtaken(*arguments):
+        monkeypatch.setattr(export, "store_manifest", store_manifest)
+        stored_by_this_one = store_manifest(*arguments)
+        continue_export(tenant.id, record.id)
+        return stored_by_this_one
+
+    monkeypatch.setattr(export, "store_manifest", overtaken)
+    work(tenant)
+    fetch(tenant, exports.find_export(tenant.id, record.id, now=utc_now()), tmp_path)
+    assert verify(tmp_path).differences == []
 
 
 def test_what_cannot_be_read_as_its_model_says_is_exported_as_it_is_stored(tenant, now, tmp_path):
