@@ -167,7 +167,11 @@ def _session_parameters(
     line_items: list[SessionCreateParamsLineItem],
 ) -> SessionCreateParams:
     returns = record.state != State.PENDING
-    subscription: SessionCreateParamsSubscriptionData = {"metadata": {"tenant_id": record.pk, "plan": plan.key}}
+    subscription: SessionCreateParamsSubscriptionData = {
+        "metadata": {"tenant_id": record.pk, "plan": plan.key},
+        # In the other mode a change of plan would forget what was used in the period until then.
+        "billing_mode": {"type": "flexible"},
+    }
     if plan.trial_days and not returns:
         subscription["trial_period_days"] = plan.trial_days
         # Somebody who took the card away is billed like everybody else, and reminded like everybody else.

@@ -50,6 +50,11 @@ def test_the_page_is_for_the_plan_the_seats_and_what_is_used_beyond(payments, in
     }
 
 
+def test_a_subscription_bills_what_was_used_before_a_change_of_plan(payments):
+    mode = payments.client.v1.subscriptions.retrieve(subscriber(payments).subscription_id).billing_mode
+    assert mode.type == "flexible"
+
+
 def test_what_was_offered_is_kept_with_the_tenant(payments):
     record = pending()
     open_checkout(record, GROWTH, interval="month")

@@ -25,7 +25,7 @@ def replace_items(
     """Put ``items`` in place; the lines to bill at once, or None when what is owed waits for the next invoice.
 
     ``behaviour`` is Stripe's proration behaviour and ``prorated_at`` the moment that counts for it, now unless given.
-    Use of a metered item that goes or changes its price is owed whatever the behaviour.
+    Without proration the use of a metered item that goes or changes its price is not billed any more.
     """
     at = state.now if prorated_at is None else prorated_at
     start, end = current_period(subscription)
@@ -37,8 +37,8 @@ def replace_items(
         return None
     same_interval = _interval(before) == _interval(items)
     pending = subscription["_pending_lines"]
-    pending += usage_lines(state, subscription, replaced(before, items)[0], state.now)
     if behaviour != "none":
+        pending += usage_lines(state, subscription, replaced(before, items)[0], state.now)
         pending += changed_lines(state, subscription, before, at, credit_only=not same_interval)
     if not same_interval:
         subscription["billing_cycle_anchor"] = state.now

@@ -293,6 +293,19 @@ def test_a_change_of_the_metered_price_bills_each_use_at_the_price_of_its_time(
     assert lines_of(local, subscription) == [(80, 10), (2, 4000), (40, 20)]
 
 
+def test_without_proration_use_at_the_price_before_is_not_billed(local, customer, clock, subscription, meter, overage):
+    dearer = make_overage(local, meter, "0.5")
+    report(local, customer, 80)
+    advance(local, clock, 10)
+    item = items_of(local, subscription)["metered"]
+    local.client.v1.subscriptions.update(
+        subscription.id, {"items": [{"id": item.id, "price": dearer.id}], "proration_behavior": "none"}
+    )
+    report(local, customer, 40)
+    advance(local, clock, 22)
+    assert lines_of(local, subscription) == [(2, 4000), (40, 20)]
+
+
 def test_seats_plan_and_interval_change_together(local, customer, clock, subscription, meter, price):
     """A year's price for four seats, with use billed by the year from then on."""
     product = str(price.product)

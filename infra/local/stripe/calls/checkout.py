@@ -24,6 +24,7 @@ _MISSING = choice("cancel", "create_invoice", "pause")
 _END_BEHAVIOR = fields({"missing_payment_method": _MISSING}, ("missing_payment_method",))
 _SUBSCRIPTION_DATA = fields(
     {
+        "billing_mode": fields({"type": choice("flexible")}, ("type",)),
         "metadata": metadata,
         "trial_period_days": positive,
         "trial_settings": fields({"end_behavior": _END_BEHAVIOR}, ("end_behavior",)),
