@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from chalicelib.identity import api_keys
 from chalicelib.identity.api_keys import KEY, ApiKey, Listing
+from chalicelib.identity.standing import check_standing, standing
 from chalicelib.platform.attributes import IntegerAttribute
 from chalicelib.platform.batches import read_each, read_partition
 from chalicelib.platform.commit import Check, Group, Update, Write, commit_one
@@ -15,6 +17,10 @@ from chalicelib.platform.ids import is_id
 from chalicelib.platform.pages import Cursor, page_of
 from chalicelib.platform.store import SharedModel, StoredModel, shared
 from chalicelib.platform.telemetry import logger
+
+if TYPE_CHECKING:
+    # It brings pydantic along, which the authorizer's cold start does without.
+    from chalicelib.platform.http import Caller
 
 WRITES_KEYS = "keys:write"
 
@@ -58,17 +64,18 @@ def create_key(
     *,
     name: str,
     scopes: Collection[str],
-    given_by: Collection[str],
+    by: Caller,
     expires_at: datetime | None,
     allowed_networks: Collection[str],
     now: datetime,
 ) -> tuple[str, ApiKey]:
     """A new key's text, which exists nowhere else, and what is stored of it.
 
-    `given_by` are the scopes of who makes it; raises Forbidden for a scope beyond these, Invalid for an expiry that is
-    past or more than ten years ahead, and Conflict when the tenant has as many keys as it may.
+    Raises Forbidden for a scope that the caller does not carry, what `check_standing` raises for a caller who may no
+    longer do this, Invalid for an expiry that is past or more than ten years ahead, and Conflict when the tenant has as
+    many keys as it may.
     """
-    _check_scopes(scopes, given_by, pointer="/scopes")
+    _check_scopes(scopes, by, pointer="/scopes")
     if expires_at is not None and not now < expires_at <= now + LONGEST_LIFE:
         raise Invalid("the expiry must be later than now and at most ten years ahead", pointer="/expires_at")
     for _ in range(_TRIES):
@@ -79,28 +86,27 @@ def create_key(
             now=now,
             expires_at=expires_at,
             allowed_networks=allowed_networks,
-            beside=[_room_for_another(tenant_id, now)],
+            beside=[_room_for_another(tenant_id, now), *standing(by)],
         )
         if made is not None:
-            logger.info("API key made", extra={"tenant_id": tenant_id, "key_id": made[1].pk})
+            logger.info("API key made", extra={"tenant_id": tenant_id, "key_id": made[1].pk, "by": by.subject})
             return made
+        check_standing(by)
     raise _busy()
 
 
-def rotate_key(
-    tenant_id: str, key_id: str, *, given_by: Collection[str], overlap: timedelta, now: datetime
-) -> tuple[str, ApiKey]:
+def rotate_key(tenant_id: str, key_id: str, *, by: Caller, overlap: timedelta, now: datetime) -> tuple[str, ApiKey]:
     """A new key in place of another: its text, which exists nowhere else, and what is stored of it.
 
     It has the old one's name, scopes and networks, and a life as long as the old one was given; the old one expires
     after `overlap`, or earlier if it was to. Both happen in one transaction. Raises NotFound; Forbidden when the old
-    key carries a scope that is not in `given_by` (the new key's text would be a way to that scope); Conflict when the
-    old key was revoked, has expired, or was rotated before (`replaced_by` says to which key), and when too many keys
-    that were rotated still run out.
+    key carries a scope that the caller does not (the new key's text would be a way to that scope); what
+    `check_standing` raises; Conflict when the old key was revoked, has expired, or was rotated before (`replaced_by`
+    says to which key), and when too many keys that were rotated still run out.
     """
     old = _find(tenant_id, key_id)
     _check_rotatable(old, now)
-    _check_scopes(old.scopes, given_by)
+    _check_scopes(old.scopes, by)
     room = _room_for_a_successor(tenant_id, now)
     text, key = api_keys.mint(
         tenant_id,
@@ -121,24 +127,28 @@ def rotate_key(
         ],
         model.revoked_at.does_not_exist() & model.replaced_by.does_not_exist(),
     )
-    if not commit_one(shared(), Group(key.pk, [retire, *api_keys.puts(key), room])):
+    if not commit_one(shared(), Group(key.pk, [retire, *api_keys.puts(key), room, *standing(by, old.pk)])):
+        check_standing(by)
         _check_rotatable(_find(tenant_id, key_id), now)
         raise Conflict("the key changed while it was rotated; look at it and try again")
-    logger.info("API key rotated", extra={"tenant_id": tenant_id, "key_id": old.pk, "replaced_by": key.pk})
+    logger.info(
+        "API key rotated",
+        extra={"tenant_id": tenant_id, "key_id": old.pk, "replaced_by": key.pk, "by": by.subject},
+    )
     return text, key
 
 
-def revoke_key(tenant_id: str, key_id: str, *, now: datetime) -> None:
+def revoke_key(tenant_id: str, key_id: str, *, by: Caller, now: datetime) -> None:
     """Makes a key useless for good; nothing changes when it was revoked before.
 
-    Raises NotFound, and Conflict for the last key that can write keys: the transaction also checks that another such
-    key still stands, so that of two revocations at once one is refused.
+    Raises NotFound; what `check_standing` raises; Conflict for the last key that can write keys: the transaction also
+    checks that another such key still stands, so that of two revocations at once one is refused.
     """
     for _ in range(_TRIES):
         key = _find(tenant_id, key_id)
         if key.revoked_at is not None:
             return
-        model = type(key)
+        model, held = type(key), [key.pk]
         writes: list[Write] = [
             Update(model, key.pk, KEY, [model.revoked_at.set(now)], model.revoked_at.does_not_exist())
         ]
@@ -151,9 +161,11 @@ def revoke_key(tenant_id: str, key_id: str, *, now: datetime) -> None:
                 )
             stands = model.revoked_at.does_not_exist() & model.replaced_by.does_not_exist()
             writes.append(Check(model, other.pk, KEY, stands))
-        if commit_one(shared(), Group(key.pk, writes)):
-            logger.info("API key revoked", extra={"tenant_id": tenant_id, "key_id": key.pk})
+            held.append(other.pk)
+        if commit_one(shared(), Group(key.pk, [*writes, *standing(by, *held)])):
+            logger.info("API key revoked", extra={"tenant_id": tenant_id, "key_id": key.pk, "by": by.subject})
             return
+        check_standing(by)
     raise _busy()
 
 
@@ -165,10 +177,10 @@ def _find(tenant_id: str, key_id: str) -> ApiKey:
     return key
 
 
-def _check_scopes(scopes: Collection[str], given_by: Collection[str], *, pointer: str | None = None) -> None:
-    if beyond := sorted(set(scopes) - set(given_by)):
+def _check_scopes(scopes: Collection[str], by: Caller, *, pointer: str | None = None) -> None:
+    if beyond := sorted(set(scopes) - by.scopes):
         raise Forbidden(
-            f"a key gives only scopes that it carries itself; this one lacks {', '.join(beyond)}",
+            f"nobody gives a key a scope that they do not carry; you lack {', '.join(beyond)}",
             pointer=pointer,
             scopes=beyond,
         )

@@ -118,10 +118,9 @@ def delete_sessions(call: Call[None]) -> None:
 
 
 def _second_factor(call: Call[Any]) -> Literal["required", "shown", "optional"]:
-    assert call.caller is not None, "the route is behind the authorizer"
-    if call.caller.mfa_required:
+    if call.by.mfa_required:
         return "required"
-    return "shown" if call.caller.role in MFA_ROLES else "optional"
+    return "shown" if call.by.role in MFA_ROLES else "optional"
 
 
 def _access_token(call: Call[Any]) -> str:

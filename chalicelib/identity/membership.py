@@ -2,8 +2,8 @@
 without an owner.
 
 Two rules bind everybody who changes people, by person or API key: nobody gives, changes or removes a role that carries
-more than they do themselves, and only an owner makes, changes or removes an owner. A person's own role is checked in
-the transaction, so what the authorizer remembered for a moment too long changes nothing.
+more than they do themselves, and only an owner makes, changes or removes an owner. That the caller still stands is
+checked in the transaction, so what the authorizer remembered for a moment too long changes nothing.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ from chalicelib.identity.people import (
     recount,
 )
 from chalicelib.identity.permissions import SELF, Role, scopes_of
+from chalicelib.identity.standing import check_standing, no_longer, standing
 from chalicelib.platform.clock import utc_now
-from chalicelib.platform.commit import Check, Delete, Group, Put, Update, Write, commit_one
+from chalicelib.platform.commit import Delete, Group, Put, Update, Write, commit_one
 from chalicelib.platform.errors import Conflict, Forbidden, NotFound
 from chalicelib.platform.ids import new_id
 from chalicelib.platform.store import shared
@@ -61,11 +62,11 @@ def invite(tenant_id: str, *, email: str, name: str | None, role: Role, seats: i
     for _ in range(TRIES):
         user = _new_user(tenant_id, address, name, role, now)
         counted = recount(tenant_id, NOBODY, counts_for(role, INVITED), seats=seats)
-        if commit_one(shared(), Group(user.pk, [*_entered(user), *counted, *_standing(by)])):
+        if commit_one(shared(), Group(user.pk, [*_entered(user), *counted, *standing(by)])):
             logger.info("invited", extra={"tenant_id": tenant_id, "user_id": user.pk, "role": role, "by": by.subject})
             return user
         _check_free(tenant_id, address)
-        _check_standing(by)
+        check_standing(by)
         _check_seats(tenant_id, seats)
     raise _busy()
 
@@ -116,13 +117,13 @@ def change_person(
         changes = [model.role.set(role)] if role is not None else []
         changes += [model.name.set(name)] if name is not None else []
         change = Update(model, user.pk, PERSON, [*changes, model.version.add(1)], _unchanged(user))
-        if commit_one(shared(), Group(user.pk, [change, *recount(tenant_id, before, after), *_standing(by, user)])):
+        if commit_one(shared(), Group(user.pk, [change, *recount(tenant_id, before, after), *standing(by, user.pk)])):
             logger.info(
                 "person changed",
                 extra={"tenant_id": tenant_id, "user_id": user.pk, "role": role or user.role, "by": by.subject},
             )
             return find_person(tenant_id, user_id)
-        _check_standing(by)
+        check_standing(by)
         _check_an_owner_remains(tenant_id, before, after)
     raise _busy()
 
@@ -139,7 +140,7 @@ def remove(tenant_id: str, user_id: str, *, by: Caller, now: datetime) -> None:
         if user.state == REMOVED or _removed(user, by, now):
             release(user)
             return
-        _check_standing(by)
+        check_standing(by)
         _check_an_owner_remains(tenant_id, counts_for(user.role, user.state), NOBODY)
     raise _busy()
 
@@ -151,7 +152,7 @@ def end_sessions(tenant_id: str, user_id: str, *, by: Caller, now: datetime) -> 
     """
     user = find_person(tenant_id, user_id)
     _check_may_change(by, user)
-    _check_standing(by)
+    check_standing(by)
     if user.state == ACTIVE:
         sessions.end_sessions(user, now=now)
 
@@ -167,7 +168,7 @@ def find_person(tenant_id: str, user_id: str) -> User:
 def check_may_invite_again(user: User, by: Caller) -> None:
     """Raises Conflict for a person who is not (or no longer) invited, and Forbidden like `change_person`."""
     _check_may_change(by, user)
-    _check_standing(by)
+    check_standing(by)
     if user.state != INVITED:
         why = "has joined already" if user.state == ACTIVE else "was removed; invite them anew"
         raise Conflict(f"the person {why}", state=user.state)
@@ -221,7 +222,7 @@ def _removed(user: User, by: Caller, now: datetime) -> bool:
     if user.issuer is not None and user.subject is not None:
         key = people.identity_key(user.issuer, user.subject)
         writes.append(Delete(shared().bind(IdentityPointer), key, IDENTITY))
-    if not commit_one(shared(), Group(user.pk, [*writes, *_standing(by, user)])):
+    if not commit_one(shared(), Group(user.pk, [*writes, *standing(by, user.pk)])):
         return False
     logger.info("person removed", extra={"tenant_id": user.tenant_id, "user_id": user.pk, "by": by.subject})
     return True
@@ -234,23 +235,6 @@ def _unchanged(user: User) -> Condition:
 
 def _is_owner_of(user: User, tenant_id: str) -> bool:
     return user.tenant_id == tenant_id and user.role == OWNER and user.state != REMOVED
-
-
-def _standing(by: Caller, changed: User | None = None) -> list[Write]:
-    """What holds a transaction to the caller's role as it is now; nothing for an API key, or for a change of oneself,
-    whose own item is held to what was read."""
-    if by.role is None or (changed is not None and changed.pk == by.subject):
-        return []
-    model = shared().bind(User)
-    return [Check(model, by.subject, PERSON, (model.state == ACTIVE) & (model.role == by.role))]
-
-
-def _check_standing(by: Caller) -> None:
-    if by.role is None:
-        return
-    user = people.find_user(by.subject)
-    if user is None or (user.state, user.role) != (ACTIVE, by.role):
-        raise _no_longer()
 
 
 def _check_may_give(by: Caller, role: str) -> None:
@@ -268,7 +252,7 @@ def _check_may_give(by: Caller, role: str) -> None:
 def _check_may_change(by: Caller, user: User) -> None:
     if by.subject == user.pk:
         if (user.state, user.role) != (ACTIVE, by.role):
-            raise _no_longer()
+            raise no_longer()
         return
     if user.role == OWNER and by.role != OWNER:
         raise Forbidden("only an owner changes or removes an owner", rule="owners_only")
@@ -315,10 +299,6 @@ def _check_an_owner_remains(tenant_id: str, before: Counted, after: Counted) -> 
 def _unusable() -> Conflict:
     # The same for an address that no mail reaches and for one of another tenant's: neither tells which it is.
     return Conflict("that address cannot be used here; ask the person for another one", pointer="/email")
-
-
-def _no_longer() -> Forbidden:
-    return Forbidden("your own role has changed; sign in again", rule="role_changed")
 
 
 def _busy() -> Conflict:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from chalice.app import Blueprint
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -14,7 +14,7 @@ from chalicelib.identity.people import User
 from chalicelib.identity.permissions import Role
 from chalicelib.identity.texts import MAX_EMAIL, email, visible_name
 from chalicelib.platform.clock import utc_now
-from chalicelib.platform.http import IF_MATCH, PAGING, Call, Caller, Page, Strict, View, endpoint, write_cursor
+from chalicelib.platform.http import IF_MATCH, PAGING, Call, Page, Strict, View, endpoint, write_cursor
 
 blueprint = Blueprint(__name__)
 
@@ -88,7 +88,7 @@ def list_users(call: Call[None]) -> Page[UserView]:
 def invite_user(call: Call[Invitation]) -> UserView:
     wish = call.body
     user = invitations.invite(
-        call.tenant_id, email=wish.email, name=wish.name, role=wish.role, by=_by(call), now=utc_now()
+        call.tenant_id, email=wish.email, name=wish.name, role=wish.role, by=call.by, now=utc_now()
     )
     return _view(user)
 
@@ -123,7 +123,7 @@ def change_user(call: Call[Change], user_id: str) -> UserView:
         user_id,
         role=call.body.role,
         name=call.body.name,
-        by=_by(call),
+        by=call.by,
         version=call.expected_version,
     )
     return _view(user)
@@ -140,7 +140,7 @@ def change_user(call: Call[Change], user_id: str) -> UserView:
     need="secure",
 )
 def remove_user(call: Call[None], user_id: str) -> None:
-    membership.remove(call.tenant_id, user_id, by=_by(call), now=utc_now())
+    membership.remove(call.tenant_id, user_id, by=call.by, now=utc_now())
 
 
 @endpoint(
@@ -154,7 +154,7 @@ def remove_user(call: Call[None], user_id: str) -> None:
     need="secure",
 )
 def end_user_sessions(call: Call[None], user_id: str) -> None:
-    membership.end_sessions(call.tenant_id, user_id, by=_by(call), now=utc_now())
+    membership.end_sessions(call.tenant_id, user_id, by=call.by, now=utc_now())
 
 
 @endpoint(
@@ -167,12 +167,7 @@ def end_user_sessions(call: Call[None], user_id: str) -> None:
     authorizer=authorize,
 )
 def invite_user_again(call: Call[None], user_id: str) -> UserView:
-    return _view(invitations.invite_again(call.tenant_id, user_id, by=_by(call), now=utc_now()))
-
-
-def _by(call: Call[Any]) -> Caller:
-    assert call.caller is not None, "every route here stands behind the authorizer"
-    return call.caller
+    return _view(invitations.invite_again(call.tenant_id, user_id, by=call.by, now=utc_now()))
 
 
 def _view(user: User) -> UserView:

@@ -104,7 +104,7 @@ def create_api_key(call: Call[NewApiKey]) -> NewApiKeyView:
         call.tenant_id,
         name=wish.name,
         scopes=wish.scopes,
-        given_by=call.scopes,
+        by=call.by,
         expires_at=wish.expires_at,
         allowed_networks=list(dict.fromkeys(wish.allowed_networks)),
         now=utc_now(),
@@ -126,7 +126,7 @@ def create_api_key(call: Call[NewApiKey]) -> NewApiKeyView:
 )
 def rotate_api_key(call: Call[Rotation], key_id: str) -> NewApiKeyView:
     overlap = timedelta(hours=call.body.overlap_hours)
-    text, key = key_ring.rotate_key(call.tenant_id, key_id, given_by=call.scopes, overlap=overlap, now=utc_now())
+    text, key = key_ring.rotate_key(call.tenant_id, key_id, by=call.by, overlap=overlap, now=utc_now())
     return _shown_once(text, key)
 
 
@@ -141,7 +141,7 @@ def rotate_api_key(call: Call[Rotation], key_id: str) -> NewApiKeyView:
     need="secure",
 )
 def revoke_api_key(call: Call[None], key_id: str) -> None:
-    key_ring.revoke_key(call.tenant_id, key_id, now=utc_now())
+    key_ring.revoke_key(call.tenant_id, key_id, by=call.by, now=utc_now())
 
 
 def _view(key: ApiKey) -> ApiKeyView:

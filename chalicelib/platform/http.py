@@ -108,22 +108,25 @@ class Call(Generic[B]):
     source_address: str = ""
 
     @property
+    def by(self) -> Caller:
+        """Who calls; only routes behind the authorizer have one."""
+        assert self.caller is not None, "a public route asked who calls"
+        return self.caller
+
+    @property
     def tenant_id(self) -> str:
-        """The caller's tenant; only routes behind the authorizer have one."""
-        assert self.caller is not None, "a public route asked for a tenant"
-        return self.caller.tenant_id
+        """The caller's tenant."""
+        return self.by.tenant_id
 
     @property
     def subject(self) -> str:
-        """Who acts for the tenant; only routes behind the authorizer have one."""
-        assert self.caller is not None, "a public route asked for a subject"
-        return self.caller.subject
+        """Who acts for the tenant: the id of a person or of an API key."""
+        return self.by.subject
 
     @property
     def scopes(self) -> frozenset[str]:
-        """The scopes that the caller carries; only routes behind the authorizer have a caller."""
-        assert self.caller is not None, "a public route asked for scopes"
-        return self.caller.scopes
+        """The scopes that the caller carries."""
+        return self.by.scopes
 
     @property
     def limit(self) -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from chalicelib.identity import membership, people
+from chalicelib.identity import api_keys, membership, people
 from chalicelib.identity.people import User
 from chalicelib.identity.permissions import KEY_SCOPES, Role, scopes_of
+from chalicelib.platform.clock import utc_now
 from chalicelib.platform.http import Caller
 from chalicelib.platform.ids import new_id
 
@@ -36,7 +37,9 @@ def caller(user: User) -> Caller:
 
 def key(tenant_id: str, scopes: frozenset[str] = KEY_SCOPES) -> Caller:
     """An API key as the authorizer shows it."""
-    return Caller(tenant_id, new_id("key"), scopes)
+    made = api_keys.create(tenant_id, name="core", scopes=scopes, now=utc_now())
+    assert made is not None
+    return Caller(tenant_id, made[1].pk, scopes)
 
 
 def joined(user: User, now: datetime) -> User:

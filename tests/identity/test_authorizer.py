@@ -13,7 +13,7 @@ from chalicelib.identity import add_owner, api_keys, authorizer, membership, peo
 from chalicelib.identity.permissions import MFA_ROLES, ROLES, scopes_of
 from chalicelib.platform.clock import utc_now
 from chalicelib.platform.errors import Conflict, NotFound, Unavailable
-from chalicelib.platform.http import Caller
+from tests.identity import crowd
 from tests.identity.providers import Bank, address, registered
 
 HOUR = 3600
@@ -44,7 +44,7 @@ def signed_in(token: str) -> dict[str, Any]:
 
 def invited(tenant_id: str, role: Any) -> people.User:
     """A person of a role, invited by somebody who may."""
-    by = Caller(tenant_id, "key_of_the_owner", scopes_of("owner"))
+    by = crowd.key(tenant_id)
     if role == "owner":
         return add_owner(tenant_id, address(role, tenant_id))
     return membership.invite(
@@ -140,7 +140,7 @@ def test_who_was_removed_is_refused_with_a_token_that_is_still_valid(bank, tenan
     user = invited(tenant_id, "collector")
     token = bank.sign_in(bank.person(user.email))
     assert signed_in(token)["subject"] == user.pk
-    membership.remove(tenant_id, user.pk, by=Caller(tenant_id, "key_x", scopes_of("owner")), now=utc_now())
+    membership.remove(tenant_id, user.pk, by=crowd.key(tenant_id), now=utc_now())
     assert "refusal" in signed_in(token)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from chalicelib.identity import EXPORTED, api_keys, key_ring, stored_credentials
 from chalicelib.platform.clock import utc_now
+from chalicelib.platform.ids import new_id
+from tests.identity.crowd import key as key_of
 
 
 def rows(tenant) -> dict[str, list[dict]]:
@@ -29,7 +31,7 @@ def test_every_key_is_told_and_those_that_were_revoked_too(tenant):
     for number in range(101):
         api_keys.create(tenant.id, name=f"key {number}", scopes=["keys:write"], now=utc_now())
     revoked = rows(tenant)["api_keys"][0]["id"]
-    key_ring.revoke_key(tenant.id, revoked, now=utc_now())
+    key_ring.revoke_key(tenant.id, revoked, by=key_of(new_id("ten")), now=utc_now())
     told = {key["id"]: key["revoked_at"] for key in rows(tenant)["api_keys"]}
     assert len(told) == 101
     assert [key_id for key_id, revoked_at in told.items() if revoked_at] == [revoked]

@@ -43,7 +43,7 @@ def tenant_id(before, now) -> str:
             tenant_id,
             name="k",
             scopes=SCOPES,
-            given_by=SCOPES,
+            by=by,
             expires_at=None,
             allowed_networks=[],
             now=now,

@@ -17,8 +17,8 @@ from chalicelib.identity import add_owner, api_keys, cognito, me, membership, pe
 from chalicelib.identity.permissions import scopes_of
 from chalicelib.platform.clock import utc_now
 from chalicelib.platform.errors import NotFound
-from chalicelib.platform.http import Caller
 from infra.local.issuer.provider import totp_code
+from tests.identity import crowd
 from tests.identity.providers import Pool, address, registered
 
 
@@ -62,7 +62,7 @@ def owner(tenant_id: str, pool: Pool) -> people.User:
 
 
 def collector_of(tenant_id: str) -> people.User:
-    by = Caller(tenant_id, "key_of_the_owner", scopes_of("owner"))
+    by = crowd.key(tenant_id)
     email = address("collector", tenant_id)
     return membership.invite(tenant_id, email=email, name=None, role="collector", seats=9, by=by, now=utc_now())
 

@@ -9,9 +9,9 @@ from typing import Any
 import boto3
 import pytest
 
-from chalicelib.identity import cognito, membership, people
+from chalicelib.identity import cognito, key_ring, membership, people
 from chalicelib.identity.permissions import KEY_SCOPES, ROLES, scopes_of
-from chalicelib.platform.errors import Conflict, DuebridgeError, Forbidden, NotFound
+from chalicelib.platform.errors import Conflict, DuebridgeError, Forbidden, NotFound, Unauthenticated
 from chalicelib.platform.ids import new_id
 from chalicelib.platform.settings import settings
 from tests.identity.crowd import (
@@ -184,6 +184,22 @@ def test_an_api_key_manages_those_who_may_do_no_more_than_it_and_never_an_owner(
         with pytest.raises(Forbidden):
             act()
     removed(auditor, by=key(tenant_id), now=now)
+
+
+def test_a_key_that_was_revoked_a_moment_ago_changes_nobody(tenant_id, owner, admin, now) -> None:
+    stolen, other = key(tenant_id), key(tenant_id)
+    waiting = invited(tenant_id, "collector", other, now)
+    key_ring.revoke_key(tenant_id, stolen.subject, by=other, now=now)
+    for act in (
+        lambda: invited(tenant_id, "admin", stolen, now),
+        lambda: changed(waiting, role="admin", by=stolen),
+        lambda: removed(admin, by=stolen, now=now),
+        lambda: membership.end_sessions(tenant_id, admin.pk, by=stolen, now=now),
+        lambda: membership.check_may_invite_again(waiting, stolen),
+    ):
+        with pytest.raises(Unauthenticated):
+            act()
+    assert counted(tenant_id) == recounted(tenant_id)
 
 
 def test_whoever_lost_their_role_a_moment_ago_changes_nobody_with_it(tenant_id, owner, admin, now) -> None:
