@@ -23,8 +23,9 @@ SKEW = timedelta(seconds=60)
 MAX_AGE = timedelta(hours=24)
 """How long ago a token may have been made, whatever its own expiry says: the longest that Cognito gives."""
 
-SECOND_FACTORS = frozenset({"mfa", "otp", "hwk"})
-"""The methods of RFC 8176, as `amr` lists them, that show more than a password."""
+KNOWN_OR_BODILY = frozenset({"pwd", "pin", "fpt", "face", "iris", "retina", "vbm"})
+POSSESSED = frozenset({"otp", "hwk"})
+"""Methods of RFC 8176, as `amr` lists them, that show one factor: what somebody knows or is, and what they have."""
 
 _MAX_BYTES = 16 * 1024
 _LATEST = 253_402_300_799  # the last second of the year 9999
@@ -74,7 +75,7 @@ def read_claims(payload: Mapping[str, Any], issuer: Issuer, *, now: datetime) ->
     if payload.get("iss") != issuer.issuer:
         raise _refused("its issuer is another one")
     _check_audience(payload, issuer)
-    issued_at, authenticated_at = _check_times(payload, issuer, now)
+    issued_at, authenticated_at = _check_times(payload, now)
     subject = payload.get("sub")
     if not isinstance(subject, str) or not 1 <= len(subject) <= 255 or not subject.isascii():
         raise _refused("it names no subject (sub)")
@@ -157,7 +158,7 @@ def _check_audience(payload: Mapping[str, Any], issuer: Issuer) -> None:
         raise _refused("it was made for another audience (aud)")
 
 
-def _check_times(payload: Mapping[str, Any], issuer: Issuer, now: datetime) -> tuple[datetime, datetime]:
+def _check_times(payload: Mapping[str, Any], now: datetime) -> tuple[datetime, datetime]:
     """When the token was made and when the person signed in, both known to be past."""
     expires, issued = _moment(payload, "exp"), _moment(payload, "iat")
     if expires is None or issued is None:
@@ -167,11 +168,12 @@ def _check_times(payload: Mapping[str, Any], issuer: Issuer, now: datetime) -> t
     if now >= issued + MAX_AGE + SKEW:
         raise _refused(f"it was made more than {MAX_AGE // timedelta(hours=1)} hours ago")
     begins, authenticated = _moment(payload, "nbf"), _moment(payload, "auth_time")
-    if authenticated is None and issuer.kind == "cognito":
+    if authenticated is None:
+        # RFC 9068 leaves it open; but without it a refreshed token would outlive the end of its session.
         raise _refused("it does not say when its person signed in (auth_time)")
-    if max(each for each in (issued, begins, authenticated) if each is not None) > now + SKEW:
+    if max(issued, authenticated, begins or issued) > now + SKEW:
         raise _refused("it does not hold yet")
-    return issued, issued if authenticated is None else min(issued, authenticated)
+    return issued, min(issued, authenticated)
 
 
 def _moment(payload: Mapping[str, Any], name: str) -> datetime | None:
@@ -191,6 +193,9 @@ def _email(value: object) -> str | None:
 
 
 def _shows_second_factor(amr: object) -> bool:
-    return isinstance(amr, list) and any(
-        each in SECOND_FACTORS for each in cast("list[Any]", amr) if isinstance(each, str)
-    )
+    """Whether the issuer asserts two factors: as such (`mfa`), or by a method of either kind. A code sent to somebody
+    who gave no password (`otp` alone) is one."""
+    if not isinstance(amr, list):
+        return False
+    methods = {each for each in cast("list[Any]", amr) if isinstance(each, str)}
+    return "mfa" in methods or bool(methods & POSSESSED and methods & KNOWN_OR_BODILY)

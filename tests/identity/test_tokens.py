@@ -109,7 +109,11 @@ def test_each_accepted_algorithm_verifies(algorithm: str) -> None:
         (["pwd"], False),
         (["pwd", "otp"], True),
         (["mfa"], True),
-        (["hwk"], True),
+        (["hwk", "pin"], True),
+        (["otp"], False),
+        (["hwk"], False),
+        (["pwd", "pin"], False),
+        (["otp", "hwk", "user"], False),
         ("mfa", False),
         ([["mfa"]], False),
         (None, False),
@@ -169,6 +173,7 @@ def test_an_address_that_nobody_can_be_invited_under_is_none(email: object) -> N
         ({"iat": -1}, "iat is not a number"),
         ({"nbf": "soon"}, "nbf is not a number"),
         ({"auth_time": []}, "auth_time is not a number"),
+        ({"auth_time": None}, "when its person signed in (auth_time)"),
     ],
 )
 def test_a_genuine_token_with_a_claim_that_does_not_fit_is_refused(changes: dict[str, Any], why: str) -> None:
@@ -203,13 +208,21 @@ def test_an_id_token_of_the_banks_provider_is_no_access_token() -> None:
 @pytest.mark.parametrize("typ", ["at+jwt", "AT+JWT", "application/at+jwt"])
 def test_the_type_of_an_access_token_is_read_as_a_media_type(typ: str) -> None:
     claims = {"iss": BANK, "sub": person.subject, "aud": provider.AUDIENCE, "iat": SECONDS, "exp": SECONDS + 60}
+    claims["auth_time"] = SECONDS
     assert verify_token(bank.sign(claims, typ=typ), now=NOW)
 
 
 @given(offset=st.integers(-200, 200))
 def test_the_issuers_clock_may_be_a_minute_off_and_no_more(offset: int) -> None:
     issuer = Issuer(BANK, "a", "oidc")
-    payload = {"iss": BANK, "aud": "a", "sub": "s", "exp": SECONDS + 3600, "iat": SECONDS - 3600}
+    payload = {
+        "iss": BANK,
+        "aud": "a",
+        "sub": "s",
+        "exp": SECONDS + 3600,
+        "iat": SECONDS - 3600,
+        "auth_time": SECONDS - 90_000,
+    }
 
     def holds(**changes: Any) -> bool:
         try:
