@@ -2,60 +2,39 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from typing import Any
 
 import pytest
 
 from chalicelib.platform.tenant import DATA_KEY, encryption_context
+from chalicelib.tenancy.tables import TENANT_TABLES
 from infra.demo.client import Client, Refused, wait_for
-from infra.demo.isolation import TABLES, outcome_of
+from infra.demo.isolation import outcome_of
 from infra.demo.scenario import Institution
 from infra.local.ministack import ACCOUNT
 from infra.local.stack import Stack
 from tests.deployed.backstage import PREFIX, as_function, client, items, role_session
+from tests.strangers import QUERIES, body_of, ids_of, never_made
 
 pytestmark = pytest.mark.deployed
 
-BODIES: dict[str, Any] = {
-    "NewUpload": {"file_name": "CORE_LOAN_20051231.txt"},
-    "EndpointChange": {"enabled": False},
-    "Rotation": {"overlap_hours": 1},
-    "Push": {
-        "rows": [
-            {
-                "kind": "repayment",
-                "account": "1",
-                "repayment_id": "1",
-                "currency": "TWD",
-                "amount": "1",
-                "booked_on": "2005-12-31",
-            }
-        ]
-    },
-}
-"""A body that is accepted, for each schema that an operation on an id takes."""
+MAY_OPEN_TENANTS = ("api_handler", "sync_plan", "sync_apply", "feed_dispatch", "feed_deliver", "bill", "leave")
+"""The functions that work for a tenant."""
 
 
 @pytest.fixture(scope="module")
-def ids(bank: Institution, core_banking: str, may: dict[str, Any], repaid: dict[str, Any]) -> dict[str, str]:
+def ids(bank: Institution, core_banking: str, may: dict[str, Any]) -> dict[str, str]:
     """Something of the bank's for each parameter of a path."""
-    pushed = bank.api.post(f"/v1/connectors/{core_banking}/push", BODIES["Push"])
     endpoint = bank.api.get("/v1/webhook-endpoints")["items"][0]["id"]
-    delivery = wait_for("a delivery", lambda: _first(bank.api.get(f"/v1/deliveries?endpoint_id={endpoint}&limit=1")))
-    return {
-        "connector_id": core_banking,
-        "run_id": may["id"],
-        "receipt_id": pushed["receipt"],
-        "case_id": repaid["id"],
-        "account_id": repaid["accounts"][0]["id"],
-        "borrower_id": repaid["borrower_id"],
-        "endpoint_id": endpoint,
-        "delivery_id": delivery["id"],
-        "event_id": delivery["event_id"],
-        "key_id": bank.api.get("/v1/api-keys")["items"][0]["id"],
-    }
+    wait_for("a delivery", lambda: _first(bank.api.get(f"/v1/deliveries?endpoint_id={endpoint}&limit=1")))
+    return ids_of(bank.api, connector=core_banking)
+
+
+@pytest.fixture(scope="module")
+def own_connector(rival: Institution) -> str:
+    """A connector of the rival's."""
+    return rival.api.post("/v1/connectors", {"name": "Of my own", "preset": "cn-core-banking-delimited"})["id"]
 
 
 def test_on_every_route_anothers_id_is_answered_as_one_that_never_existed(
@@ -69,8 +48,8 @@ def test_on_every_route_anothers_id_is_answered_as_one_that_never_existed(
             if "{" not in path or not any("bearer" in way for way in operation.get("security", [])):
                 continue  # a claim token is of one sign-up, and opens nothing of a tenant's
             tried += 1
-            of_bank, of_nobody = path.format(**ids), path.format(**_never_made(ids))
-            body = _body(operation)
+            of_bank, of_nobody = path.format(**ids), path.format(**never_made(ids))
+            body = body_of(_schema(operation))
             theirs, nobodys = (_answer(rival.api, method, each, body) for each in (of_bank, of_nobody))
             if theirs[0] != 404 or theirs != nobodys:
                 told_apart.append(f"{method} {path}: {theirs}, and for an id of nobody's {nobodys}")
@@ -78,22 +57,19 @@ def test_on_every_route_anothers_id_is_answered_as_one_that_never_existed(
                 assert bank.api.get(of_bank)
 
     assert not told_apart
-    assert tried >= 15
+    assert tried >= 20
 
 
-def test_anothers_ids_in_a_query_find_what_ids_of_nobody_find(rival: Institution, ids: dict[str, str]):
-    never = _never_made(ids)
-    own = rival.api.post("/v1/connectors", {"name": "Of my own", "preset": "cn-core-banking-delimited"})["id"]
-    for path in (
-        "/v1/deliveries?endpoint_id={endpoint_id}",
-        "/v1/deliveries?event_id={event_id}",
-        f"/v1/connectors/{own}/quarantine?run={{run_id}}",
-        f"/v1/connectors/{own}/runs/{{run_id}}",
-        f"/v1/connectors/{own}/push/{{receipt_id}}",
-    ):
-        theirs, nobodys = (_answer(rival.api, "get", path.format(**each), None) for each in (ids, never))
-        assert theirs == nobodys
-        assert theirs[0] == 404 or theirs[1] == {"items": [], "cursor": None}
+@pytest.mark.parametrize("query", QUERIES)
+def test_anothers_id_in_a_query_finds_what_an_id_of_nobodys_finds(
+    rival: Institution, own_connector: str, ids: dict[str, str], query: str
+):
+    path = query.replace("{own_connector}", own_connector)
+
+    theirs, nobodys = (_answer(rival.api, "get", path.format(**each), None) for each in (ids, never_made(ids)))
+
+    assert theirs == nobodys
+    assert theirs[0] == 404 or theirs[1] == {"items": [], "cursor": None}
 
 
 def test_lists_and_searches_hold_only_the_callers_own(bank: Institution, rival: Institution, repaid: dict[str, Any]):
@@ -116,36 +92,65 @@ def test_the_tenant_comes_from_the_credential_and_from_nothing_else(bank: Instit
     assert found["id"] == rival.tenant_id
 
 
-def test_one_claim_token_opens_no_other_sign_up(stack: Stack, bank: Institution, rival: Institution):
+def test_a_token_of_ones_own_invention_opens_no_sign_up_and_no_certificate(
+    stack: Stack, bank: Institution, rival: Institution
+):
     guess = Client(stack.url, "a-token-of-ones-own")
-    answers = {
-        str(_answer(guess, "get", f"/v1/signup/{tenant_id}", None))
-        for tenant_id in (bank.tenant_id, rival.tenant_id, "ten_" + "0" * 25 + "Z")
+    document = guess.get("/v1/openapi.json")
+    tried = 0
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if not any("claim_token" in way for way in operation.get("security", [])):
+                continue
+            tried += 1
+            body = body_of(_schema(operation))
+            answers = [
+                _answer(guess, method, path.format(tenant_id=tenant_id), body)
+                for tenant_id in (bank.tenant_id, rival.tenant_id, "ten_" + "0" * 25 + "Z")
+            ]
+            assert answers[0][0] == 404
+            assert answers == [answers[0]] * len(answers), f"{method} {path}"
+
+    assert tried >= 6
+
+
+@pytest.mark.parametrize("function", MAY_OPEN_TENANTS)
+def test_a_tenants_session_reaches_nothing_of_anothers(
+    stack: Stack, bank: Institution, rival: Institution, function: str
+):
+    outcomes = as_function(stack, function, "reach", rival.tenant_id, bank.tenant_id)
+
+    assert len(outcomes) >= 400
+    assert {what: outcome for what, outcome in outcomes.items() if outcome != "denied"} == {}
+
+
+def test_no_other_function_gets_a_tenants_session(stack: Stack):
+    role = {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/{PREFIX}-tenant-data", "RoleSessionName": "check"}
+    outcomes = {
+        function.removeprefix(f"{PREFIX}-"): outcome_of(
+            partial(client(stack, "sts", role_session(stack, function)).assume_role, **role)
+        )
+        for function in _functions(stack)
     }
 
-    assert len(answers) == 1
-    assert answers.pop().startswith("(404")
-
-
-def test_a_tenants_session_reaches_nothing_of_anothers(stack: Stack, bank: Institution, rival: Institution):
-    outcomes = as_function(stack, "api_handler", "reach", rival.tenant_id, bank.tenant_id)
-
-    assert len(outcomes) >= 6
-    assert set(outcomes.values()) == {"denied"}, outcomes
+    assert {function for function, outcome in outcomes.items() if outcome == "allowed"} == set(MAY_OPEN_TENANTS)
+    assert set(outcomes.values()) == {"allowed", "denied"}
 
 
 def test_no_functions_own_role_reaches_a_tenants_items_objects_or_data_key(stack: Stack, bank: Institution):
-    functions = [
-        each["FunctionName"]
-        for page in client(stack, "lambda").get_paginator("list_functions").paginate()
-        for each in page["Functions"]
-    ]
+    functions = _functions(stack)
 
     outcomes = {function: _reach_as(stack, function, bank.tenant_id) for function in functions}
 
     assert len(functions) >= 8
     for function, tried in outcomes.items():
         assert set(tried.values()) == {"denied"}, (function, tried)
+
+
+def _functions(stack: Stack) -> list[str]:
+    """The names of all deployed functions."""
+    pages = client(stack, "lambda").get_paginator("list_functions").paginate()
+    return [each["FunctionName"] for page in pages for each in page["Functions"]]
 
 
 def _reach_as(stack: Stack, function: str, tenant_id: str) -> dict[str, str]:
@@ -155,10 +160,11 @@ def _reach_as(stack: Stack, function: str, tenant_id: str) -> dict[str, str]:
     record = items(stack, "tenants")[tenant_id, "tenant"]
     bucket, item = f"{PREFIX}-data-{ACCOUNT}", {"pk": {"S": "check"}, "sk": {"S": "check"}}
     tried: dict[str, str] = {}
-    for kind in TABLES:
+    for kind in (spec.kind for spec in TENANT_TABLES):
         table = {"TableName": f"{PREFIX}-t-{tenant_id}-{kind}"}
         tried[f"GetItem {kind}"] = outcome_of(partial(dynamodb.get_item, Key=item, **table))
         tried[f"PutItem {kind}"] = outcome_of(partial(dynamodb.put_item, Item=item, **table))
+        tried[f"Scan {kind}"] = outcome_of(partial(dynamodb.scan, Limit=1, **table))
     place = {"Bucket": bucket, "Key": f"{tenant_id}/drop/check"}
     tried["GetObject"] = outcome_of(partial(s3.get_object, **place))
     tried["PutObject"] = outcome_of(partial(s3.put_object, Body=b"", **place))
@@ -172,16 +178,11 @@ def _reach_as(stack: Stack, function: str, tenant_id: str) -> dict[str, str]:
     return tried
 
 
-def _never_made(ids: dict[str, str]) -> dict[str, str]:
-    """For each id one of the same form that nobody has."""
-    return {name: re.sub(r"_.*", "_" + "0" * 25 + "Z", id) for name, id in ids.items()}
-
-
-def _body(operation: dict[str, Any]) -> Any:
+def _schema(operation: dict[str, Any]) -> str | None:
+    """The name of the schema of an operation's body, if it takes one."""
     if "requestBody" not in operation:
         return None
-    schema = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
-    return BODIES[schema.rpartition("/")[2]]
+    return operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
 
 
 def _answer(api: Client, method: str, path: str, body: Any) -> tuple[int, Any]:

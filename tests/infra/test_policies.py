@@ -82,6 +82,18 @@ def test_only_the_emulators_template_asks_for_less() -> None:
     assert emulator.is_emulator("https://amazonaws.com.example")
 
 
+def test_the_tenant_role_trusts_exactly_the_functions_whose_policies_let_them_work_for_a_tenant() -> None:
+    trust = resources()["Resources"]["TenantDataRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    trusted = {role["Fn::GetAtt"][0] for statement in trust for role in statement["Principal"]["AWS"]}
+    asking = {
+        f"{''.join(part.title() for part in policy.stem.split('_'))}Role"
+        for policy in POLICIES
+        if any("sts:AssumeRole" in statement["Action"] for statement in statements(policy))
+    }
+
+    assert trusted == asking
+
+
 def test_every_queue_has_a_dead_letter_queue_and_an_alarm_on_it() -> None:
     made = resources()["Resources"]
     queues = {name for name in made if made[name].get("Type") == "AWS::SQS::Queue" and name.endswith("Queue")}
@@ -100,3 +112,15 @@ def test_a_queues_message_stays_hidden_longer_than_its_function_may_run() -> Non
     for logical, name in functions.items():
         queue = made[f"{logical}Source"]["Properties"]["EventSourceArn"]["Fn::GetAtt"][0]
         assert made[queue]["Properties"]["VisibilityTimeout"] > config[name]["lambda_timeout"]
+
+
+def test_every_path_with_limits_of_its_own_is_a_route_written_as_api_gateway_wants_it() -> None:
+    from app import app
+
+    [everything, *own] = resources()["Resources"]["RestAPI"]["Properties"]["MethodSettings"]
+    assert (everything["ResourcePath"], everything["HttpMethod"]) == ("/*", "*")
+    for each in own:
+        # The slashes inside are written ~1, also the first one of the path; AWS refuses the setting otherwise.
+        path = each["ResourcePath"].removeprefix("/")
+        assert "/" not in path
+        assert each["HttpMethod"] in app.routes[path.replace("~1", "/")]
