@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from chalicelib.platform.errors import NotFound, TooManyRequests, Unauthenticated, Unavailable
 from infra import emulator
 from infra.template import resources
 
@@ -92,6 +93,52 @@ def test_the_tenant_role_trusts_exactly_the_functions_whose_policies_let_them_wo
     }
 
     assert trusted == asking
+
+
+@pytest.mark.parametrize(
+    ("function", "service", "allowed"),
+    [
+        # Its own way in: it finds who calls, notes the use of a key, and binds a first sign-in.
+        ("authorize", "dynamodb", {"GetItem", "PutItem", "UpdateItem"}),
+        # The first owner, by what is known of them. It lists and looks at nobody else.
+        ("provision", "cognito-idp", {"AdminCreateUser"}),
+        ("api_handler", "cognito-idp", {"AdminCreateUser", "AdminDeleteUser", "AdminUserGlobalSignOut"}),
+    ],
+)
+def test_a_function_may_do_with_people_and_keys_what_it_does_and_no_more(function: str, service: str, allowed) -> None:
+    policy = next(each for each in POLICIES if each.stem == function)
+    actions = {a for statement in statements(policy) for a in statement["Action"]}
+    assert {a.split(":")[1] for a in actions if a.startswith(f"{service}:")} == allowed
+
+
+@pytest.mark.parametrize(
+    ("function", "table", "beyond"),
+    [
+        ("provision", "credentials", {"BatchGetItem", "ConditionCheckItem", "DeleteItem", "Query", "Scan"}),
+        ("api_handler", "tenants", {"DeleteItem", "Scan"}),
+    ],
+)
+def test_nobody_reads_or_deletes_more_of_a_shared_table_than_their_work_asks(function: str, table: str, beyond) -> None:
+    policy = next(each for each in POLICIES if each.stem == function)
+    about = [each for each in statements(policy) if f"-{table}" in json.dumps(each["Resource"])]
+    assert about
+    assert not beyond & {a.split(":")[1] for statement in about for a in statement["Action"]}
+
+
+def test_what_api_gateway_refuses_by_itself_is_a_problem_like_ours() -> None:
+    made = resources()["Resources"].values()
+    answers = {
+        each["Properties"]["ResponseType"]: each["Properties"]
+        for each in made
+        if each.get("Type") == "AWS::ApiGateway::GatewayResponse"
+    }
+    ours = {error.type: error for error in (Unauthenticated, NotFound, TooManyRequests, Unavailable)}
+    assert answers.keys() == {"UNAUTHORIZED", "MISSING_AUTHENTICATION_TOKEN", "THROTTLED", "DEFAULT_5XX"}
+    for answer in answers.values():
+        told = json.loads(answer["ResponseTemplates"]["application/problem+json"])
+        error = ours[told["type"].removeprefix("https://duebridge.dev/problems/")]
+        assert (told["title"], told["status"], answer["StatusCode"]) == (error.title, error.status, str(error.status))
+    assert answers["THROTTLED"]["ResponseParameters"] == {"gatewayresponse.header.Retry-After": "'1'"}
 
 
 def test_every_queue_has_a_dead_letter_queue_and_an_alarm_on_it() -> None:
