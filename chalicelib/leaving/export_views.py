@@ -7,7 +7,7 @@ from typing import Literal
 
 from chalicelib.leaving.exports import Downloads
 from chalicelib.leaving.model import ExportRecord
-from chalicelib.platform.http import View
+from chalicelib.platform.http import View, write_cursor
 
 
 class ExportView(View):
@@ -44,10 +44,12 @@ class ManifestView(View):
 
 
 class ExportDetail(ExportView):
-    """An export, and once it is complete all that there is to fetch; until then there are no files."""
+    """An export, and once it is complete a page of its files; `cursor` asks for the next page (null: it is the last).
+    Until then there are no files."""
 
     manifest: ManifestView | None
     files: list[FileView]
+    cursor: str | None
     links_expire_at: datetime | None
 
 
@@ -60,7 +62,7 @@ def export_detail(record: ExportRecord, found: Downloads | None, *, now: datetim
     """An export with the links to its files (None while it is running)."""
     if found is None or record.manifest is None:
         return ExportDetail.model_validate(
-            {**_shown(record, now), "manifest": None, "files": [], "links_expire_at": None}
+            {**_shown(record, now), "manifest": None, "files": [], "cursor": None, "links_expire_at": None}
         )
     return ExportDetail.model_validate(
         {
@@ -83,6 +85,7 @@ def export_detail(record: ExportRecord, found: Downloads | None, *, now: datetim
                 }
                 for each in found.files
             ],
+            "cursor": write_cursor(found.cursor),
             "links_expire_at": found.links_expire_at,
         }
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 
 from chalicelib.leaving.export_files import (
     LINK_SECONDS,
@@ -17,7 +19,7 @@ from chalicelib.leaving.export_record import end, find_record, forget_parts, rec
 from chalicelib.leaving.model import EXPIRED, EXPORT, LOCK_SK, RUNNING, ExportLock, ExportRecord
 from chalicelib.platform import aws
 from chalicelib.platform.commit import Check, Group, Put, Update, Write, commit_one
-from chalicelib.platform.errors import Conflict, Gone, NotFound
+from chalicelib.platform.errors import Conflict, Gone, Invalid, NotFound
 from chalicelib.platform.ids import new_id
 from chalicelib.platform.pages import Cursor, page_of
 from chalicelib.platform.store import shared
@@ -39,9 +41,11 @@ class Download:
 
 @dataclass(frozen=True)
 class Downloads:
-    """All that there is to fetch of an export."""
+    """What there is to fetch of an export: a page of its files, where the next one begins (None: it is the last), and
+    the manifest, which lists them all."""
 
     files: list[Download]
+    cursor: Cursor | None
     manifest_name: str
     manifest_url: str
     links_expire_at: datetime
@@ -99,15 +103,16 @@ def find_export(tenant_id: str, export_id: str, *, now: datetime) -> ExportRecor
     return record
 
 
-def downloads(tenant: Tenant, record: ExportRecord, *, now: datetime) -> Downloads:
-    """The files of a completed export, each with its link."""
+def downloads(tenant: Tenant, record: ExportRecord, *, limit: int, cursor: Cursor | None, now: datetime) -> Downloads:
+    """At most `limit` files of a completed export, each with its link: the links of all may be more than one answer can
+    hold. Raises Invalid for a cursor that no page gave."""
     assert record.manifest is not None, "only a completed export has files to fetch"
-    files = [
-        Download(each, link(tenant, record.id, each.file.object_name, each.name))
-        for each in named(stored_files(record.pk, record.id))
-    ]
+    first = _file_number(cursor)
+    found = list(islice(named(stored_files(record.pk, record.id)), first, first + limit + 1))
+    files = [Download(each, link(tenant, record.id, each.file.object_name, each.name)) for each in found[:limit]]
+    following = {"file": first + limit} if len(found) > limit else None
     manifest = link(tenant, record.id, record.manifest["object_name"], MANIFEST_NAME)
-    return Downloads(files, MANIFEST_NAME, manifest, now + timedelta(seconds=LINK_SECONDS))
+    return Downloads(files, following, MANIFEST_NAME, manifest, now + timedelta(seconds=LINK_SECONDS))
 
 
 def kept_for(tenant_id: str) -> timedelta:
@@ -138,6 +143,14 @@ def expire_exports(tenant_id: str, *, now: datetime) -> list[str]:
         logger.info("an export has expired", extra={"tenant_id": tenant_id, "export_id": record.id})
         expired.append(record.id)
     return expired
+
+
+def _file_number(cursor: Cursor | None) -> int:
+    """The number, from 0, of the file that a page begins with."""
+    number = 0 if cursor is None else cursor.get("file")
+    if type(number) is not int or not 0 <= number <= sys.maxsize // 2:
+        raise Invalid("the cursor is not one that an earlier page gave", pointer="/cursor")
+    return number
 
 
 def _one_at_a_time(tenant_id: str, now: datetime) -> Conflict:

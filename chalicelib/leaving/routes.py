@@ -58,6 +58,7 @@ def list_exports(call: Call[None]) -> Page[ExportView]:
     returns=ExportDetail,
     scope=READ,
     authorizer=authorize,
+    query=PAGING,
     need="export",
 )
 def get_export(call: Call[None], export_id: str) -> ExportDetail:
@@ -65,4 +66,6 @@ def get_export(call: Call[None], export_id: str) -> ExportDetail:
     record = exports.find_export(call.tenant_id, export_id, now=now)
     if record.state != COMPLETED:
         return export_detail(record, None, now=now)
-    return export_detail(record, exports.downloads(open_tenant(call.tenant_id), record, now=now), now=now)
+    tenant = open_tenant(call.tenant_id)
+    found = exports.downloads(tenant, record, limit=call.limit, cursor=call.cursor, now=now)
+    return export_detail(record, found, now=now)

@@ -98,7 +98,8 @@ def _export(life: Life, bank: Institution, folder: Path) -> tuple[int, bool]:
         "the export", lambda: found if (found := bank.api.get(path))["state"] == "completed" else None, seconds=240
     )
     folder.mkdir()
-    for file in [made["manifest"], *made["files"]]:
+    files = _files(bank, path)
+    for file in [made["manifest"], *files]:
         with urllib.request.urlopen(file["url"], timeout=60) as answer:  # noqa: S310 - a link of the stack's own
             content = answer.read()
         (folder / file["name"]).write_bytes(content)
@@ -108,7 +109,17 @@ def _export(life: Life, bank: Institution, folder: Path) -> tuple[int, bool]:
         life.findings.wrong.append(f"export: {difference}")
     for kind in verified.kinds:
         console.print(f"  {kind.rows:>8,}  {kind.kind}")
-    return len(made["files"]), not verified.differences
+    return len(files), not verified.differences
+
+
+def _files(bank: Institution, path: str) -> list[dict[str, Any]]:
+    """Every file of an export with its link, page by page."""
+    page = bank.api.get(f"{path}?limit=200")
+    files: list[dict[str, Any]] = page["files"]
+    while page["cursor"]:
+        page = bank.api.get(f"{path}?limit=200&cursor={page['cursor']}")
+        files += page["files"]
+    return files
 
 
 def _meters(life: Life, bank: Institution, customer: str) -> tuple[int, int]:

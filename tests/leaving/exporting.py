@@ -128,7 +128,7 @@ def exported(tenant: Tenant) -> ExportRecord:
 
 def fetch(tenant: Tenant, record: ExportRecord, folder: Path) -> dict[str, Any]:
     """Fetches all files of an export by its links, as a customer's program does; returns the manifest."""
-    found = exports.downloads(tenant, record, now=utc_now())
+    found = exports.downloads(tenant, record, limit=10_000, cursor=None, now=utc_now())
     links = {each.named.name: each.url for each in found.files} | {MANIFEST_NAME: found.manifest_url}
     for name, url in links.items():
         with urllib.request.urlopen(url, timeout=10) as answer:

@@ -9,10 +9,11 @@ import pytest
 
 from chalicelib.leaving import expire_exports, handlers
 from chalicelib.platform.clock import parse_rfc3339
+from chalicelib.platform.http import write_cursor
 from chalicelib.platform.ids import new_id
 from chalicelib.tenancy import forget_access, records
 from infra.verify_export import main
-from tests.leaving.exporting import furnish, messages
+from tests.leaving.exporting import exported, furnish, messages
 
 READ, WRITE = "exports:read", "exports:write"
 
@@ -31,9 +32,14 @@ def put_in_state(tenant, state: str) -> None:
     forget_access(tenant.id)
 
 
-def fetch(detail: dict, folder) -> None:
-    """Fetches all that an export's document links to."""
-    for file in [detail["manifest"], *detail["files"]]:
+def fetch(http, key: str, path: str, folder) -> None:
+    """Fetches all that an export's document links to, a few files a page."""
+    files, cursor = [], ""
+    while cursor is not None:
+        detail = http.get(key, f"{path}?limit=7{cursor and f'&cursor={cursor}'}")[1]
+        assert len(detail["files"]) <= 7
+        files, cursor = [*files, *detail["files"]], detail["cursor"]
+    for file in [detail["manifest"], *files]:
         with urllib.request.urlopen(file["url"], timeout=10) as answer:
             assert file["name"] in answer.headers["Content-Disposition"]
             (folder / file["name"]).write_bytes(answer.read())
@@ -57,7 +63,7 @@ def test_from_the_request_to_the_verified_files(tenant, now, http, tmp_path, sta
         done()
     status, complete = http.get(key, path)
     assert (status, complete["state"]) == (200, "completed")
-    fetch(complete, tmp_path)
+    fetch(http, key, path, tmp_path)
     assert main([str(tmp_path)]) == 0
     [listed] = http.get(key, "/v1/exports")[1]["items"]
     assert listed == {name: complete[name] for name in listed}
@@ -78,6 +84,15 @@ def test_an_export_that_does_not_exist_and_one_of_somebody_else_are_answered_ali
     key = http.key(tenant.id, READ)
     assert http.get(key, f"/v1/exports/{theirs}") == http.get(key, f"/v1/exports/{new_id('exp')}")
     assert http.get(key, f"/v1/exports/{theirs}")[0] == 404
+
+
+@pytest.mark.parametrize("position", [{"file": -1}, {"file": True}, {"file": 10**30}, {"file": "1"}, {"pk": "x"}])
+def test_a_page_of_files_that_no_page_named_is_refused(tenant, http, position):
+    exported(tenant)
+    key = http.key(tenant.id, READ)
+    [made] = http.get(key, "/v1/exports")[1]["items"]
+    status, problem = http.get(key, f"/v1/exports/{made['id']}?cursor={write_cursor(position)}")
+    assert (status, problem["pointer"]) == (422, "/cursor")
 
 
 def test_the_function_expires_exports_and_refuses_what_it_does_not_know(tenant):

@@ -159,7 +159,7 @@ def test_a_request_killed_before_its_message_was_sent_is_made_up_for(tenant, mon
 def test_links_end_after_a_quarter_of_an_hour_and_reach_one_object_each(tenant, now, tmp_path):
     furnish(tenant, now)
     record = exported(tenant)
-    found = exports.downloads(tenant, record, now=now)
+    found = exports.downloads(tenant, record, limit=200, cursor=None, now=now)
     assert found.links_expire_at == now + timedelta(minutes=15)
     assert all("X-Amz-Expires=900" in each.url for each in found.files)
     names = [file["name"] for file in fetch(tenant, record, tmp_path)["files"]]
