@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from chalicelib.billing.arrears import bill_drafts
 from chalicelib.billing.checkout import close_page
 from chalicelib.billing.clock import billing_now
 from chalicelib.billing.ending import cancel
@@ -91,6 +92,8 @@ def _is_answered_for(record: TenantRecord) -> bool:
     it no more, as with the key of another account, nobody loses anything by time alone."""
     if record.subscription_id is None:
         return True
+    if record.subscription_status == "unpaid":
+        bill_drafts(record.subscription_id)
     outcome = follow(record.subscription_id)
     if outcome in (Outcome.SETTLED, Outcome.UNCHANGED):
         return True

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from chalicelib.billing.arrears import bill_drafts
 from chalicelib.billing.checkout import find_session
 from chalicelib.billing.follow import Outcome, find_subscription, follow, tenant_of
 from chalicelib.billing.model import EVENT, billing_events
@@ -54,7 +55,7 @@ def follow_checkout(session_id: str) -> Outcome:
 
 
 def follow_invoice(invoice_id: str) -> Outcome:
-    """Follows the subscription that an invoice bills."""
+    """Follows the subscription that an invoice bills; one that was paid may set free what was not collected since."""
     import stripe  # cold start: only this call needs its errors
 
     try:
@@ -67,7 +68,10 @@ def follow_invoice(invoice_id: str) -> Outcome:
     if details is None:
         return Outcome.NOTED  # billed by hand, for something else than a subscription
     subscription = details.subscription
-    return follow(subscription if isinstance(subscription, str) else subscription.id)
+    subscription_id = subscription if isinstance(subscription, str) else subscription.id
+    if invoice.status == "paid":
+        bill_drafts(subscription_id)
+    return follow(subscription_id)
 
 
 def follow_customer(customer_id: str) -> Outcome:

@@ -150,6 +150,30 @@ def test_paying_brings_a_suspended_tenant_back_at_once(payments, clocks):
         payments.client.v1.invoices.pay(invoice.id)
     hour_of(record.pk)
     assert (find_tenant(record.pk).state, find_tenant(record.pk).owing_since) == ("active", None)
+    assert {invoice.status for invoice in invoices_of(payments, record)} == {"paid"}, "also of the periods since"
+
+
+def test_what_is_declined_of_the_periods_since_is_left_to_be_paid_in_the_portal(payments, clocks):
+    record = owing(payments, subscriber(payments))
+    payments.advance(record.test_clock_id, timedelta(days=40))
+    hour_of(record.pk)
+    assert "draft" in {invoice.status for invoice in invoices_of(payments, record)}
+    payments.card(record.customer_id, declines=False)
+    for invoice in payments.client.v1.invoices.list({"customer": record.customer_id, "status": "open"}).data:
+        payments.client.v1.invoices.pay(invoice.id)
+    payments.card(record.customer_id, declines=True)
+    for _ in range(2):
+        hour_of(record.pk)
+    assert [invoice.status for invoice in invoices_of(payments, record)] == ["open", "paid", "paid"]
+    assert find_tenant(record.pk).state != "active"
+    payments.card(record.customer_id, declines=False)
+    payments.client.v1.invoices.pay(invoices_of(payments, record)[0].id)
+    hour_of(record.pk)
+    assert find_tenant(record.pk).state == "active"
+
+
+def invoices_of(payments, record):
+    return payments.client.v1.invoices.list({"customer": record.customer_id}).data
 
 
 def test_while_stripe_is_down_time_alone_moves_nobody(payments, clocks):

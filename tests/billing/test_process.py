@@ -133,6 +133,27 @@ def test_events_of_a_year_late_doubled_and_in_any_order_end_in_the_truth(payment
         assert found.moves == 2
 
 
+def test_who_pays_what_is_open_pays_for_the_periods_since_and_is_active_at_once(payments, clocks, now):
+    record = subscriber(payments)
+    payments.card(record.customer_id, declines=True)
+    payments.advance(record.test_clock_id, timedelta(days=50))
+    payments.card(record.customer_id, declines=False)
+    follow.follow(record.subscription_id)
+    (open_one,) = payments.client.v1.invoices.list({"customer": record.customer_id, "status": "open"}).data
+    payments.client.v1.invoices.pay(open_one.id)
+    assert find_tenant(record.pk).subscription_status == "unpaid"
+    for _ in range(2):
+        processed(event_about(open_one.id, "invoice.paid"), now)
+    assert find_tenant(record.pk).state == "active"
+    paid = payments.client.v1.invoices.list({"customer": record.customer_id}).data
+    price = find_plan("growth").price("CNY").amount
+    assert [(invoice.status, invoice.amount_paid) for invoice in paid] == [
+        ("paid", price),
+        ("paid", price),
+        ("paid", 0),
+    ]
+
+
 def is_of(event: Snapshot, record) -> bool:
     about = event.data.object
     return record.customer_id in (about.customer, about.id) or about.id == record.subscription_id

@@ -217,3 +217,14 @@ def waiting_drafts(state: State, subscription: str) -> list[Object]:
         for invoice in state.all("invoice")
         if invoice["automatically_finalizes_at"] is not None and subscription_of(invoice) == subscription
     ]
+
+
+def left_drafts(state: State, subscription: str) -> list[Object]:
+    """Drafts of a subscription of which nothing is collected by itself."""
+    return [
+        invoice
+        for invoice in state.all("invoice")
+        if invoice["status"] == "draft"
+        and invoice["automatically_finalizes_at"] is None
+        and subscription_of(invoice) == subscription
+    ]

@@ -11,8 +11,8 @@ from .state import State
 def pay(state: State, identifier: str) -> Object:
     """Charge the customer's card for an open invoice now, or for a draft, which is finalized first.
 
-    A refusal by the card is Stripe's 402; the attempt stands. Paying the last invoice that is open makes a
-    subscription that was past due or unpaid active again.
+    A refusal by the card is Stripe's 402; the attempt stands. Paying the last invoice that is open, or was left a
+    draft, makes a subscription that was past due or unpaid active again.
     """
     invoice = state.find("invoice", identifier)
     if invoice["status"] not in ("draft", "open"):

@@ -9,6 +9,7 @@
     (any state but canceled) ─ cancel ─▶ canceled
 
 An unpaid subscription goes on: its next invoices stay drafts of which nothing is collected, the open one can be paid.
+It is active again when the last of its invoices is paid, drafts among them.
 """
 
 from __future__ import annotations
@@ -201,6 +202,8 @@ def follow_payment(state: State, subscription: Object) -> None:
     """Bring subscription, customer and entitlements in line with what is paid and what is not."""
     owed = invoices.open_invoices(state, subscription=subscription["id"])
     if subscription["status"] in ("active", "past_due", "unpaid"):
+        if subscription["status"] == "unpaid":
+            owed += invoices.left_drafts(state, subscription["id"])
         given_up = any(invoice["next_payment_attempt"] is None for invoice in owed)
         with state.changing(subscription, "customer.subscription.updated"):
             subscription["status"] = "active" if not owed else "unpaid" if given_up else "past_due"

@@ -33,7 +33,7 @@ def test_after_the_last_retry_the_subscription_is_unpaid_and_the_invoice_stays_o
     assert local.client.v1.customers.retrieve(str(subscription.customer)).delinquent
 
 
-def test_an_unpaid_subscription_collects_nothing_more_and_heals_when_its_open_invoice_is_paid(local, subscription):
+def test_an_unpaid_subscription_collects_nothing_more_and_heals_when_its_last_invoice_is_paid(local, subscription):
     local.advance(days=14 + 15.1)
     open_invoice = now(local, subscription).latest_invoice
     set_card(local, subscription, declines=False)
@@ -43,9 +43,10 @@ def test_an_unpaid_subscription_collects_nothing_more_and_heals_when_its_open_in
 
     paid = local.client.v1.invoices.pay(open_invoice.id)
     assert (paid.status, paid.amount_paid, paid.amount_remaining) == ("paid", 4000, 0)
+    assert now(local, subscription).status == "unpaid", "the last period is not paid"
+    assert local.client.v1.invoices.pay(draft.id).status == "paid"
     assert now(local, subscription).status == "active"
     assert not local.client.v1.customers.retrieve(str(subscription.customer)).delinquent
-    assert local.client.v1.invoices.pay(draft.id).status == "paid"
 
 
 def test_paying_by_a_card_that_is_refused_is_a_card_error_and_keeps_the_schedule(local, subscription):
