@@ -171,8 +171,9 @@ def revoke_key(tenant_id: str, key_id: str, *, by: Caller, now: datetime) -> Non
 
 def _find(tenant_id: str, key_id: str) -> ApiKey:
     """The tenant's key; another tenant's is answered like one that does not exist."""
-    key = shared().bind(ApiKey).find(key_id, KEY) if is_id("key", key_id) else None
-    if key is None or key.tenant_id != tenant_id:
+    model = shared().bind(ApiKey)
+    key = model.find_if(key_id, KEY, model.tenant_id == tenant_id) if is_id("key", key_id) else None
+    if key is None:
         raise NotFound("no API key under that id")
     return key
 

@@ -37,7 +37,7 @@ from chalicelib.identity.standing import check_standing, no_longer, standing
 from chalicelib.platform.clock import utc_now
 from chalicelib.platform.commit import Delete, Group, Put, Update, Write, commit_one
 from chalicelib.platform.errors import Conflict, Forbidden, NotFound
-from chalicelib.platform.ids import new_id
+from chalicelib.platform.ids import is_id, new_id
 from chalicelib.platform.store import shared
 from chalicelib.platform.telemetry import logger
 
@@ -159,8 +159,9 @@ def end_sessions(tenant_id: str, user_id: str, *, by: Caller, now: datetime) -> 
 
 def find_person(tenant_id: str, user_id: str) -> User:
     """The tenant's person; another tenant's is answered like one who does not exist. Raises NotFound."""
-    user = people.find_user(user_id)
-    if user is None or user.tenant_id != tenant_id:
+    model = shared().bind(User)
+    user = model.find_if(user_id, PERSON, model.tenant_id == tenant_id) if is_id("usr", user_id) else None
+    if user is None:
         raise NotFound("no person under that id")
     return user
 

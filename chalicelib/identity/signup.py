@@ -7,7 +7,6 @@ then is the claim token: shown once, kept only as a hash, and good for one API k
 from __future__ import annotations
 
 import hashlib
-import hmac
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from chalicelib.platform.ids import is_id, new_id
 from chalicelib.platform.settings import settings
 from chalicelib.platform.store import shared
 from chalicelib.platform.telemetry import logger
-from chalicelib.tenancy import PENDING, TenantRecord, find_tenant, records, steps
+from chalicelib.tenancy import PENDING, TenantRecord, records, steps
 
 FIRST_KEY_NAME = "owner"
 
@@ -213,20 +212,12 @@ def claim(tenant_id: str, token: str, *, now: datetime) -> FirstKey:
 
 def _claimant(tenant_id: str, token: str) -> tuple[TenantRecord, bool]:
     """The tenant's record for whoever holds its claim token, and whether the token is spent."""
-    record = _registered(tenant_id)
-    kept = (record.claim_hash if record else None) or ""
-    # Compared in any case, so that time does not tell a tenant that exists from one that does not.
-    fits = hmac.compare_digest(kept.removeprefix(_SPENT), _hash(token))
-    if record is None or not fits:
+    model, good, spent = records(), _hash(token), _SPENT + _hash(token)
+    known = is_id("ten", tenant_id)
+    record = model.find_if(tenant_id, "tenant", model.claim_hash.is_in(good, spent)) if known else None
+    if record is None:
         raise NotFound("no sign-up under that id for this claim token")
-    return record, kept.startswith(_SPENT)
-
-
-def _registered(tenant_id: str) -> TenantRecord | None:
-    try:
-        return find_tenant(tenant_id) if is_id("ten", tenant_id) else None
-    except NotFound:
-        return None
+    return record, record.claim_hash == spent
 
 
 def _spent() -> Gone:

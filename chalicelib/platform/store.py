@@ -49,6 +49,12 @@ class StoredModel(Model):
         except DoesNotExist:
             return None
 
+    @classmethod
+    def find_if(cls, pk: str, sk: str, condition: Condition) -> Self | None:
+        """The item as it is now, if `condition` holds of it. It is DynamoDB that judges: where the condition does not
+        hold, nothing comes back, as where there is no item, so that not even time tells the two apart."""
+        return next(iter(cls.query(pk, cls.sk == sk, filter_condition=condition, consistent_read=True)), None)
+
     def put_new(self) -> bool:
         """Writes the item; False, and nothing is written, when there is one under its key."""
         return _held(self.save, condition=type(self).pk.does_not_exist())

@@ -102,6 +102,19 @@ def test_an_item_is_found_or_not_without_an_exception(tenant) -> None:
     assert found.text == "here"
 
 
+def test_an_item_of_which_a_condition_does_not_hold_is_found_no_more_than_one_that_is_not_there(tenant) -> None:
+    note = tenant.bind(Note)
+    note("n", "1", text="mine").save()
+    note("n", "12", text="beside it").save()
+    found = note.find_if("n", "1", note.text == "mine")
+    assert found is not None
+    assert (found.sk, found.text) == ("1", "mine")
+    for sk, text in (("1", "another's"), ("2", "mine")):
+        with counted() as requests:
+            assert note.find_if("n", sk, note.text == text) is None
+        assert requests == {"Query": 1}
+
+
 def test_a_new_item_never_replaces_one_that_is_there(tenant) -> None:
     note = tenant.bind(Note)
     assert note("n", "1", text="first").put_new()

@@ -1,5 +1,5 @@
 """An id of another tenant's is answered like one that nobody ever had: the same status and text, by the same requests
-to AWS in the same order, so that not even the time it takes tells which ids exist."""
+to AWS in the same order with answers of the same size, so that not even the time it takes tells which ids exist."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ PLACES = {"/v1/api-keys": "api-key#{key_id}", "/v1/users": "user#{user_id}", "/v
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back, and which requests to AWS were made for it: each with its operation and shape, without ids."""
+    """What came back, and which requests to AWS were made for it: each as it was sent, without ids, and the size
+    of its answer."""
 
     status: int
     document: Any
@@ -76,8 +77,9 @@ def requests_to_aws() -> Iterator[list[str]]:
     send = URLLib3Session.send
 
     def noting(session: URLLib3Session, request: Any) -> Any:
-        seen.append(_told(request))
-        return send(session, request)
+        answer = send(session, request)
+        seen.append(f"{_told(request)} {_size(request, answer)}")
+        return answer
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(URLLib3Session, "send", noting)
@@ -85,10 +87,18 @@ def requests_to_aws() -> Iterator[list[str]]:
 
 
 def _told(request: Any) -> str:
-    target = request.headers.get("X-Amz-Target", b"")
-    operation = target.decode() if isinstance(target, bytes) else target
     body = request.body.decode() if isinstance(request.body, bytes) else request.body or ""
-    return without_ids(f"{request.method} {operation or urlsplit(request.url).path} {body}")
+    return without_ids(f"{request.method} {_operation(request) or urlsplit(request.url).path} {body}")
+
+
+def _size(request: Any, answer: Any) -> int:
+    """How many bytes DynamoDB answered: what it found and would not be seen in a count of requests."""
+    return len(answer.content) if _operation(request).startswith("DynamoDB") else 0
+
+
+def _operation(request: Any) -> str:
+    target = request.headers.get("X-Amz-Target", b"")
+    return target.decode() if isinstance(target, bytes) else target
 
 
 @pytest.fixture(scope="module")
