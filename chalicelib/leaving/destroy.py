@@ -51,30 +51,20 @@ def stop_feed(record: TenantRecord) -> Outcome:
 
 
 def table_remover(kind: str) -> Callable[[TenantRecord], Outcome]:
-    """The step that deletes one of the tenant's tables and waits until it is gone.
-
-    Its point-in-time recovery is switched off first: of a table that is deleted with it, DynamoDB would keep a backup
-    for 35 days.
-    """
+    """The step that deletes one of the tenant's tables and waits until it is gone."""
 
     def remove(record: TenantRecord) -> Outcome:
-        name, dynamodb = settings().tenant_table(record.pk, kind), client("dynamodb")
-        patience = {"Delay": 1, "MaxAttempts": 45}
-        table = residue.describe_table(name)
-        if table is None:
-            return {}
-        if table["TableStatus"] != "DELETING":
-            dynamodb.update_continuous_backups(
-                TableName=name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": False}
-            )
-            if table.get("DeletionProtectionEnabled"):
-                dynamodb.update_table(TableName=name, DeletionProtectionEnabled=False)
-                dynamodb.get_waiter("table_exists").wait(TableName=name, WaiterConfig=patience)
-            dynamodb.delete_table(TableName=name)
-        dynamodb.get_waiter("table_not_exists").wait(TableName=name, WaiterConfig=patience)
+        _remove_table(settings().tenant_table(record.pk, kind))
         return {}
 
     return remove
+
+
+def remove_other_tables(record: TenantRecord) -> Outcome:
+    """Deletes the tables that an operator restored beside the tenant's own."""
+    for name in residue.other_tables(record.pk):
+        _remove_table(name)
+    return {}
 
 
 def remove_backups(record: TenantRecord) -> Outcome:
@@ -134,6 +124,27 @@ def scrub(record: TenantRecord) -> Outcome:
 
 class NotDeleted(Exception):
     """S3 refused to delete some of a tenant's object versions; the erasure is tried again."""
+
+
+def _remove_table(name: str) -> None:
+    """Deletes a table and waits until it is gone.
+
+    Its point-in-time recovery is switched off first: of a table that is deleted with it, DynamoDB would keep a backup
+    for 35 days.
+    """
+    dynamodb, patience = client("dynamodb"), {"Delay": 1, "MaxAttempts": 45}
+    table = residue.describe_table(name)
+    if table is None:
+        return
+    if table["TableStatus"] != "DELETING":
+        dynamodb.update_continuous_backups(
+            TableName=name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": False}
+        )
+        if table.get("DeletionProtectionEnabled"):
+            dynamodb.update_table(TableName=name, DeletionProtectionEnabled=False)
+            dynamodb.get_waiter("table_exists").wait(TableName=name, WaiterConfig=patience)
+        dynamodb.delete_table(TableName=name)
+    dynamodb.get_waiter("table_not_exists").wait(TableName=name, WaiterConfig=patience)
 
 
 def _versions(tenant_id: str) -> list[dict[str, str]]:

@@ -90,6 +90,7 @@ def _destructive_steps() -> list[Step]:
         Step("people", destroy.remove_people, ("people", "sign_in_users")),
         Step("feed_mapping", destroy.stop_feed, ("feed_mapping",)),
         *tables,
+        Step("other_tables", destroy.remove_other_tables, ("other_tables",)),
         Step("backups", destroy.remove_backups, ("backups",)),
         Step("key", destroy.doom_key, ("key",)),
         Step("objects", destroy.remove_objects, ("objects", "uploads")),

@@ -72,12 +72,22 @@ def describe_table(name: str) -> Mapping[str, Any] | None:
         raise
 
 
+def other_tables(tenant_id: str) -> list[str]:
+    """The names of tables that carry the tenant's id and are of no kind: those that an operator restored."""
+    mark, kinds = settings().tenant_table(tenant_id, ""), table_kinds()
+    pages = client("dynamodb").get_paginator("list_tables").paginate()
+    names = [name for page in pages for name in page["TableNames"] if name.startswith(mark)]
+    return [name for name in names if name.removeprefix(mark) not in kinds]
+
+
 def backups(tenant_id: str) -> Iterator[Mapping[str, Any]]:
-    """The backups of a tenant's tables, those of deleted ones too."""
-    for kind in table_kinds():
-        pages = client("dynamodb").get_paginator("list_backups")
-        for page in pages.paginate(TableName=settings().tenant_table(tenant_id, kind), BackupType="ALL"):
-            yield from (found for found in page["BackupSummaries"] if found["BackupStatus"] != "DELETED")
+    """The backups of a tenant's tables, also of those that were deleted and those that an operator restored. All are
+    looked through, since of a table that is gone nobody knows the name."""
+    mark = settings().tenant_table(tenant_id, "")
+    for page in client("dynamodb").get_paginator("list_backups").paginate(BackupType="ALL"):
+        for found in page["BackupSummaries"]:
+            if found["TableName"].startswith(mark) and found["BackupStatus"] != "DELETED":
+                yield found
 
 
 def feed_mappings(tenant_id: str) -> list[str]:
@@ -142,6 +152,7 @@ def _places() -> dict[str, Callable[[TenantRecord], int]]:
         "sign_in_users": lambda record: sign_ins_left(record.pk, _addresses(record)),
         "feed_mapping": lambda record: len(feed_mappings(record.pk)),
         **tables,
+        "other_tables": lambda record: len(other_tables(record.pk)),
         "backups": lambda record: sum(1 for _ in backups(record.pk)),
         "key": lambda record: sum(not is_doomed(key) for key in tenant_keys(record).values()),
         "objects": _count_versions,

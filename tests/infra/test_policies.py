@@ -12,7 +12,7 @@ from infra.template import resources
 POLICIES = sorted((Path(__file__).resolve().parents[2] / ".chalice" / "policies").glob("*.json"))
 
 WITHOUT_RESOURCE = {
-    *("MakeTenantKeys", "FindTenantKeys", "FindTenantBackups"),
+    *("MakeTenantKeys", "FindTenantKeys", "FindTenantTablesAndBackups"),
     *("MapFeedStreams", "UnmapFeedStreams", "FindFeedMappings"),
 }
 """Statements whose actions AWS offers no resource for; all but the listing ones carry a condition instead."""
@@ -123,6 +123,12 @@ def test_nobody_reads_or_deletes_more_of_a_shared_table_than_their_work_asks(fun
     about = [each for each in statements(policy) if f"-{table}" in json.dumps(each["Resource"])]
     assert about
     assert not beyond & {a.split(":")[1] for statement in about for a in statement["Action"]}
+
+
+def test_billing_reads_no_secret_but_stripes() -> None:
+    policy = next(each for each in POLICIES if each.stem == "bill")
+    (reading,) = [each for each in statements(policy) if "secretsmanager:GetSecretValue" in each["Action"]]
+    assert [resource["Fn::Sub"].rpartition("/")[2] for resource in reading["Resource"]] == ["stripe-??????"]
 
 
 def test_what_api_gateway_refuses_by_itself_is_a_problem_like_ours() -> None:
