@@ -14,6 +14,7 @@ from chalicelib.platform.batches import read_each, read_partition
 from chalicelib.platform.commit import Check, Group, Update, Write, commit_one
 from chalicelib.platform.errors import Conflict, Forbidden, Invalid, NotFound
 from chalicelib.platform.ids import is_id
+from chalicelib.platform.networks import within
 from chalicelib.platform.pages import Cursor, page_of
 from chalicelib.platform.store import SharedModel, StoredModel, shared
 from chalicelib.platform.telemetry import logger
@@ -71,11 +72,12 @@ def create_key(
 ) -> tuple[str, ApiKey]:
     """A new key's text, which exists nowhere else, and what is stored of it.
 
-    Raises Forbidden for a scope that the caller does not carry, what `check_standing` raises for a caller who may no
-    longer do this, Invalid for an expiry that is past or more than ten years ahead, and Conflict when the tenant has as
-    many keys as it may.
+    Raises Forbidden for a scope that the caller does not carry, and for use from where the caller's own key may not be
+    used; what `check_standing` raises for a caller who may no longer do this; Invalid for an expiry that is past or
+    more than ten years ahead; and Conflict when the tenant has as many keys as it may.
     """
     _check_scopes(scopes, by, pointer="/scopes")
+    _check_networks(allowed_networks, by, pointer="/allowed_networks")
     if expires_at is not None and not now < expires_at <= now + LONGEST_LIFE:
         raise Invalid("the expiry must be later than now and at most ten years ahead", pointer="/expires_at")
     for _ in range(_TRIES):
@@ -100,13 +102,15 @@ def rotate_key(tenant_id: str, key_id: str, *, by: Caller, overlap: timedelta, n
 
     It has the old one's name, scopes and networks, and a life as long as the old one was given; the old one expires
     after `overlap`, or earlier if it was to. Both happen in one transaction. Raises NotFound; Forbidden when the old
-    key carries a scope that the caller does not (the new key's text would be a way to that scope); what
-    `check_standing` raises; Conflict when the old key was revoked, has expired, or was rotated before (`replaced_by`
-    says to which key), and when too many keys that were rotated still run out.
+    key carries a scope that the caller does not, or may be used from where the caller's own key may not (the new key's
+    text would be a way to that scope, or from there); what `check_standing` raises; Conflict when the old key was
+    revoked, has expired, or was rotated before (`replaced_by` says to which key), and when too many keys that were
+    rotated still run out.
     """
     old = _find(tenant_id, key_id)
     _check_rotatable(old, now)
     _check_scopes(old.scopes, by)
+    _check_networks(old.allowed_networks, by)
     room = _room_for_a_successor(tenant_id, now)
     text, key = api_keys.mint(
         tenant_id,
@@ -184,6 +188,16 @@ def _check_scopes(scopes: Collection[str], by: Caller, *, pointer: str | None = 
             f"nobody gives a key a scope that they do not carry; you lack {', '.join(beyond)}",
             pointer=pointer,
             scopes=beyond,
+        )
+
+
+def _check_networks(networks: Collection[str], by: Caller, *, pointer: str | None = None) -> None:
+    """A key that is held to networks would be held to none if it could make one that is not."""
+    if by.networks and not (networks and all(within(each, by.networks) for each in networks)):
+        raise Forbidden(
+            "a key that is held to networks gives keys for networks within its own only",
+            pointer=pointer,
+            rule="networks",
         )
 
 

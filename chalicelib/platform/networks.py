@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 
 def network(text: str) -> str:
@@ -34,6 +34,18 @@ def holds(networks: Iterable[str], address: str) -> bool:
     except ValueError:
         return False
     return any(found in ip_network(each) for each in networks)
+
+
+def within(network: str, networks: Iterable[str]) -> bool:
+    """Whether a network lies wholly in one of `networks`, so that it lets in nobody whom that one keeps out."""
+    inner = ip_network(network)
+    return any(_lies_in(inner, ip_network(each)) for each in networks)
+
+
+def _lies_in(inner: IPv4Network | IPv6Network, outer: IPv4Network | IPv6Network) -> bool:
+    if isinstance(inner, IPv4Network) and isinstance(outer, IPv4Network):
+        return inner.subnet_of(outer)
+    return isinstance(inner, IPv6Network) and isinstance(outer, IPv6Network) and inner.subnet_of(outer)
 
 
 def _plain(text: str) -> IPv4Address | IPv6Address:

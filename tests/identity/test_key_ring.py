@@ -206,6 +206,21 @@ def test_a_rotation_is_no_way_to_scopes_that_one_does_not_carry(tenant_id, owner
     assert stored(owner.pk).expires_at is None
 
 
+@pytest.mark.parametrize("networks", [[], ["0.0.0.0/0"], ["10.0.0.0/8", "192.0.2.0/24"], ["2001:db8::/32"]])
+def test_a_key_that_is_held_to_networks_makes_and_rotates_none_for_others(tenant_id, owner, now, networks) -> None:
+    _, wide = made(tenant_id, now, scopes={"keys:write"}, allowed_networks=networks)
+    held = replace(somebody(now), networks=("10.0.0.0/8", "198.51.100.0/24"))
+    before = listed(tenant_id)
+    with pytest.raises(Forbidden) as refused:
+        made(tenant_id, now, by=held, allowed_networks=networks)
+    assert (refused.value.pointer, refused.value.extra) == ("/allowed_networks", {"rule": "networks"})
+    with pytest.raises(Forbidden, match="within its own"):
+        rotated(tenant_id, wide.pk, now, by=held)
+    assert listed(tenant_id) == before
+    _, narrow = made(tenant_id, now, by=held, allowed_networks=["10.7.0.0/16", "198.51.100.7/32"])
+    assert rotated(tenant_id, narrow.pk, now, by=held)[1].allowed_networks == narrow.allowed_networks
+
+
 def test_a_key_is_rotated_once_and_says_to_which(tenant_id, now) -> None:
     _, old = made(tenant_id, now)
     _, key = rotated(tenant_id, old.pk, now)

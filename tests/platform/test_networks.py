@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.platform.networks import holds, network
+from chalicelib.platform.networks import holds, network, within
 
 
 @pytest.mark.parametrize(
@@ -86,3 +86,21 @@ def test_a_network_holds_its_first_and_last_address_and_is_read_back_as_written(
     if found.network_address.version == 4 or found.broadcast_address.ipv4_mapped is None:
         assert holds([text], str(found[0]))
         assert holds([text], str(found[-1]))
+
+
+@pytest.mark.parametrize(
+    ("inner", "outer", "lies_in"),
+    [
+        ("10.1.0.0/16", ["10.0.0.0/8"], True),
+        ("10.0.0.0/8", ["10.0.0.0/8"], True),
+        ("10.0.0.0/8", ["10.1.0.0/16"], False),
+        ("0.0.0.0/0", ["10.0.0.0/8", "192.0.2.0/24"], False),
+        ("192.0.2.7/32", ["10.0.0.0/8", "192.0.2.0/24"], True),
+        ("2001:db8:1::/48", ["2001:db8::/32"], True),
+        ("2001:db8:1::/48", ["0.0.0.0/0"], False),
+        ("10.1.0.0/16", ["::/0"], False),
+        ("10.1.0.0/16", [], False),
+    ],
+)
+def test_a_network_within_others_lets_in_nobody_whom_they_keep_out(inner: str, outer: list[str], lies_in: bool) -> None:
+    assert within(inner, outer) is lies_in
