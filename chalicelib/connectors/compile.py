@@ -16,8 +16,6 @@ from hashlib import sha256
 from chalicelib.connectors import expressions as sql
 from chalicelib.connectors.formats import STRAY_RETURN, TextFile, locate
 from chalicelib.connectors.mapping import (
-    MONEY_TARGETS,
-    TARGETS,
     CodeField,
     CurrencyField,
     DateField,
@@ -26,9 +24,9 @@ from chalicelib.connectors.mapping import (
     MoneyField,
     NotAfterBusinessDate,
     RequiredTogether,
-    Target,
     TextField,
 )
+from chalicelib.connectors.vocabulary import MONEY_TARGETS, TARGETS, Target
 from chalicelib.platform.money import EXPONENTS
 
 UNKNOWN_EXPONENT = max(EXPONENTS.values())
@@ -269,10 +267,10 @@ class _Compiler:
         return record
 
     def _control(self) -> str:
-        rule = self.mapping.format.trailer
-        if rule is None or rule.total_field is None:
+        total_field = self.mapping.format.total_field
+        if total_field is None:
             return "NULL::BIGINT"
-        name = column(rule.total_field)
+        name = column(total_field)
         return f"CASE WHEN is_shifted THEN NULL WHEN {name}_v = '' THEN 0 ELSE {name}_m END"
 
 

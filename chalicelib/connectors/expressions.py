@@ -14,7 +14,8 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from chalicelib.connectors import quoting
 from chalicelib.connectors.formats import BLANKS, TextFile
-from chalicelib.connectors.mapping import DelimitedFormat, FieldMapping, MoneyField
+from chalicelib.connectors.forms.model import INNER_DELIMITER, DelimitedFormat
+from chalicelib.connectors.mapping import FieldMapping, MoneyField
 from chalicelib.platform.money import EXPONENTS
 
 _FULL_WIDTH = "".join(map(chr, range(0xFF01, 0xFF5F))) + "\u3000"
@@ -50,7 +51,7 @@ def lines_of(text: TextFile) -> str:
     """
     longest = 4 * text.format.max_line_bytes + 1024  # a character takes up to four bytes in UTF-8
     return (
-        "(SELECT row_number() OVER () + 1 AS line, raw FROM read_csv("
+        f"(SELECT row_number() OVER () + {text.first_line - 1} AS line, raw FROM read_csv("
         f"{literal(str(text.path))}, columns = {{'raw': 'VARCHAR'}}, auto_detect = false, header = false, "
         "delim = '\\0', quote = '', escape = '', comment = '', new_line = '\\n', strict_mode = false, "
         f"max_line_size = {longest}, buffer_size = {max(4 << 20, 2 * longest)}))"
@@ -61,17 +62,22 @@ def columns_of_line(form: DelimitedFormat) -> str:
     """The columns of `raw` as a list of text, or null where quotes stand where they may not."""
     plain = f"string_split(raw, {literal(form.delimiter)})"
     if form.quote is None:
-        return plain
+        is_inner = form.delimiter == INNER_DELIMITER
+        return f"string_split({_with_line_ends('raw')}, {literal(form.delimiter)})" if is_inner else plain
     rules = quoting.patterns(form)
     whole = f"raw || {literal(form.delimiter)}"
     unescaped = f"regexp_replace(c[2:-2], {literal(rules.escaped)}, '\\1', 'g')"
     bare = f"CASE WHEN starts_with(c, {literal(form.quote)}) THEN {unescaped} ELSE c END"
-    ended = f"replace({bare}, {literal(quoting.INNER_LINE_END)}, chr(10))"
+    ended = _with_line_ends(bare)
     return (
         f"CASE WHEN NOT contains(raw, {literal(form.quote)}) THEN {plain} "
         f"WHEN regexp_full_match({whole}, {literal(rules.record)}) "
         f"THEN list_transform(regexp_extract_all({whole}, {literal(rules.column)}, 1), lambda c: {ended}) END"
     )
+
+
+def _with_line_ends(expression: str) -> str:
+    return f"replace({expression}, {literal(quoting.INNER_LINE_END)}, chr(10))"
 
 
 def filled_lines(text: TextFile) -> str:

@@ -1,31 +1,32 @@
 """From the bytes of a delivered file to checked UTF-8 text: one streaming pass, memory independent of the size.
 
 What cannot be read as a whole is refused here, with the place; what is wrong in a single row is left for staging.
-The text written holds the rows only (heading and trailer are held back), one line each, ended by a line feed, so that
-row n of the text is line n + 1 of the file.
+The text written holds the rows only (headings, trailer and what comes before the headings are held back), one line
+each, ended by a line feed; what is no row (a comment, a blank line) stays as a blank line, so that every row's number
+in the file is known.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import get_args
 
 from chalicelib.connectors.errors import FileRefused
-from chalicelib.connectors.mapping import DelimitedFormat, Encoding, Trailer
+from chalicelib.connectors.forms.delivered import BLOCK, Delivered, Readable
+from chalicelib.connectors.forms.encodings import decoded, encoded
+from chalicelib.connectors.forms.model import DelimitedFormat, TextEncoding, Trailer
 from chalicelib.connectors.quoting import RecordJoiner, split_record
 
-BLOCK = 1 << 16
-"""Bytes read at a time: small enough that a block stays in the processor's cache from decoding to writing."""
 STRAY_RETURN = "\u240d"
 """What a carriage return that ends no line is shown as; the row it stands in is quarantined."""
 BLANKS = " \t\u3000\u00a0"
 """What is trimmed from both ends of a value: space, tab, ideographic space, no-break space."""
-_ENCODINGS: tuple[Encoding, ...] = ("utf-8", "gb18030", "gbk")
+_ENCODINGS: tuple[TextEncoding, ...] = get_args(TextEncoding)
 _MOST_BLANK_LINES = 1 << 20  # held back while looking for the trailer
 _COUNT = re.compile("[0-9]{1,18}")
 _TOTAL = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,10})?")
@@ -44,14 +45,16 @@ class TrailerLine:
 class TextFile:
     """A delivered file as checked text, and what was learned while reading it.
 
-    `sha256` and `bytes` are of the file as delivered; `lines` counts the lines between heading and trailer, blank ones
-    included. `padded` says that blanks stand beside a delimiter or a line end somewhere, `stray_returns` how many
-    carriage returns ended no line: staging looks closer only where these say so.
+    `first_line` is the number in the file of the text's first line. `sha256` and `bytes` are of the file as delivered;
+    `lines` counts the lines between headings and trailer, blank ones included. `padded` says that blanks stand beside a
+    delimiter or a line end somewhere, `stray_returns` how many carriage returns ended no line: staging looks closer
+    only where these say so.
     """
 
     path: Path
     format: DelimitedFormat
     headings: tuple[str, ...]
+    first_line: int
     trailer: TrailerLine | None
     sha256: str
     bytes: int
@@ -60,30 +63,29 @@ class TextFile:
     stray_returns: int
 
 
-def read_text(source: BinaryIO, into: Path, form: DelimitedFormat, *, columns: Collection[str] = ()) -> TextFile:
+def read_text(source: Readable, into: Path, form: DelimitedFormat, *, columns: Collection[str] = ()) -> TextFile:
     """Check the file in `source` and write its rows to `into`; `columns` are the headings that must be there.
 
     Raises `FileRefused` (the codes are in its docstring). Holds a block and at most one line in memory.
     """
     blocks = _Blocks(source, form)
-    joiner = RecordJoiner(form) if form.quote else None
-    tail = _Tail() if form.trailer else None
-    headings: tuple[str, ...] | None = None
+    head = _Head(form, columns)
+    steps: list[Callable[[bytes], bytes]] = [head.rows_of]
+    if joiner := RecordJoiner(form) if form.quote else None:
+        steps.append(joiner.feed)
+    after_joining = len(steps)
+    if form.comment:
+        steps.append(partial(_without_comments, re.compile(b"(?m)^" + re.escape(form.comment.encode()) + b".*")))
+    if tail := _Tail() if form.trailer else None:
+        steps.append(tail.hold_back)
     with into.open("wb") as out:
         for block in blocks:
-            rows = block
-            if headings is None:
-                first, _, rows = block.partition(b"\n")
-                headings = _headings(first.decode(), form, columns)
-            if joiner:
-                rows = joiner.feed(rows)
-            out.write(tail.hold_back(rows) if tail else rows)
+            out.write(_through(steps, block))
         if joiner:
-            rows = joiner.finish()
-            out.write(tail.hold_back(rows) if tail else rows)
-    if headings is None:
+            out.write(_through(steps[after_joining:], joiner.finish()))
+    if head.headings is None or not blocks.lines:
         raise FileRefused("empty_file", "The file is empty: it has not even a line of headings")
-    lines = blocks.lines - 1
+    lines = blocks.lines - head.lines
     trailer = None
     if tail and form.trailer:
         trailer = _trailer(tail.last_line(), blocks.lines - tail.blank_lines, form, form.trailer)
@@ -91,27 +93,29 @@ def read_text(source: BinaryIO, into: Path, form: DelimitedFormat, *, columns: C
     return TextFile(
         path=into,
         format=form,
-        headings=headings,
+        headings=head.headings,
+        first_line=head.lines + 1,
         trailer=trailer,
-        sha256=blocks.sha256.hexdigest(),
-        bytes=blocks.bytes,
+        sha256=blocks.source.sha256,
+        bytes=blocks.source.bytes,
         lines=lines,
         padded=blocks.padded,
         stray_returns=blocks.stray_returns,
     )
 
 
-def locate(headings: Collection[str], wanted: Collection[str]) -> dict[str, int]:
-    """The position (from 0) of each wanted heading; raises `FileRefused` naming those missing and those there are."""
+def locate(headings: Collection[str], wanted: Collection[str], *, line: int | None = None) -> dict[str, int]:
+    """The position (from 0) of each wanted heading, which stand on `line`; raises `FileRefused` naming those missing
+    and those there are."""
     found = {heading: position for position, heading in enumerate(headings)}
     missing = [heading for heading in wanted if heading not in found]
     if missing and len(missing) == len(wanted):
         # Perhaps this is no line of headings but the first borrower's row: nothing of it is repeated.
         raise FileRefused(
             "missing_column",
-            f"The first line has {len(headings)} columns and names none of those needed: "
+            f"The line of headings has {len(headings)} columns and names none of those needed: "
             + ", ".join(map(repr, missing)),
-            line=1,
+            line=line,
             missing=missing,
         )
     if missing:
@@ -119,7 +123,7 @@ def locate(headings: Collection[str], wanted: Collection[str]) -> dict[str, int]
             "missing_column",
             f"The file has no column {', '.join(map(repr, missing))}; its headings are "
             + ", ".join(heading[:80] for heading in list(headings)[:100]),
-            line=1,
+            line=line,
             missing=missing,
             found=[heading[:80] for heading in list(headings)[:100]],
         )
@@ -129,12 +133,10 @@ def locate(headings: Collection[str], wanted: Collection[str]) -> dict[str, int]
 class _Blocks:
     """The file as blocks of whole UTF-8 lines ended by line feeds; decodes strictly and bounds the length of a line."""
 
-    def __init__(self, source: BinaryIO, form: DelimitedFormat) -> None:
-        self._source = source
-        self._encoding = form.encoding
+    def __init__(self, source: Readable, form: DelimitedFormat) -> None:
+        self.source = Delivered.of(source)
+        self._encoding: TextEncoding = form.encoding
         self._longest = form.max_line_bytes
-        self.sha256 = hashlib.sha256()
-        self.bytes = 0
         self.lines = 0  # given back so far
         self.padded = False
         self.stray_returns = 0
@@ -143,9 +145,7 @@ class _Blocks:
 
     def __iter__(self) -> Iterator[bytes]:
         rest = b""
-        while block := self._source.read(BLOCK):
-            self.sha256.update(block)
-            self.bytes += len(block)
+        while block := self.source.read(BLOCK):
             held = rest + block
             if (nul := held.find(b"\0", len(rest))) >= 0:
                 raise FileRefused(
@@ -178,7 +178,7 @@ class _Blocks:
 
     def _convert(self, whole: bytes) -> bytes:
         try:
-            text = whole.decode(self._encoding)
+            text = decoded(whole, self._encoding)
             converted = whole if self._encoding == "utf-8" else text.encode()
         except UnicodeError as problem:
             at = problem.start if isinstance(problem, UnicodeDecodeError) else 0
@@ -202,6 +202,38 @@ class _Blocks:
                 self.stray_returns += stray
                 converted = converted.replace(b"\r", STRAY_RETURN.encode())
         return converted
+
+
+class _Head:
+    """The lines before the rows: those to skip, comments, and the headings."""
+
+    def __init__(self, form: DelimitedFormat, wanted: Collection[str]) -> None:
+        self._form = form
+        self._wanted = wanted
+        self.lines = 0
+        self.headings: tuple[str, ...] | None = None
+        self._end_if_named()
+
+    def rows_of(self, block: bytes) -> bytes:
+        """What of a block of whole lines is not taken here."""
+        start = 0
+        while self.headings is None and start < len(block):
+            end = block.index(b"\n", start)
+            self._take(block[start:end].decode())
+            start = end + 1
+        return block[start:] if start else block
+
+    def _take(self, line: str) -> None:
+        self.lines += 1
+        if self.lines <= self._form.skip_lines:
+            self._end_if_named()
+        elif not self._form.comment or not line.startswith(self._form.comment):
+            self.headings = _headings(line, self.lines, self._form, self._wanted)
+
+    def _end_if_named(self) -> None:
+        if self._form.names is not None and self.lines == self._form.skip_lines:
+            locate(self._form.names, self._wanted)
+            self.headings = tuple(self._form.names)
 
 
 class _Tail:
@@ -236,39 +268,49 @@ def _edges(form: DelimitedFormat) -> dict[str, list[str]]:
     return {blank: [edge for side in sides for edge in (blank + side, side + blank)] for blank in BLANKS}
 
 
-def _headings(line: str, form: DelimitedFormat, wanted: Collection[str]) -> tuple[str, ...]:
-    headings = tuple(heading.strip(BLANKS) for heading in split_record(line, form))
+def _through(steps: Iterable[Callable[[bytes], bytes]], block: bytes) -> bytes:
+    for step in steps:
+        block = step(block)
+    return block
+
+
+def _without_comments(comment: re.Pattern[bytes], rows: bytes) -> bytes:
+    return comment.sub(b"", rows)
+
+
+def _headings(text: str, line: int, form: DelimitedFormat, wanted: Collection[str]) -> tuple[str, ...]:
+    headings = tuple(heading.strip(BLANKS) for heading in split_record(text, form))
     if not any(headings):
-        raise FileRefused("empty_file", "The first line, which holds the headings, is empty", line=1)
+        raise FileRefused("empty_file", f"Line {line}, which holds the headings, is empty", line=line)
     try:
-        locate(headings, wanted)
+        locate(headings, wanted, line=line)
     except FileRefused:
-        _refuse_if_another_encoding_fits(line, form, wanted)
+        _refuse_if_another_encoding_fits(text, line, form, wanted)
         raise
     twice = sorted({heading for heading in headings if heading and headings.count(heading) > 1})
     if twice:
         raise FileRefused(
             "duplicate_column",
             f"The file has more than one column {', '.join(repr(heading[:80]) for heading in twice)}",
-            line=1,
+            line=line,
             duplicates=[heading[:80] for heading in twice],
         )
     return headings
 
 
-def _refuse_if_another_encoding_fits(line: str, form: DelimitedFormat, wanted: Collection[str]) -> None:
+def _refuse_if_another_encoding_fits(text: str, line: int, form: DelimitedFormat, wanted: Collection[str]) -> None:
     """Some UTF-8 is also valid GB18030 by chance; the headings then tell which of the two was meant."""
     for encoding in _ENCODINGS:
         try:
-            reading = line.encode(form.encoding).decode(encoding)
+            reading = decoded(encoded(text, form.encoding), encoding)
         except UnicodeError:
             continue
         if set(wanted) <= {heading.strip(BLANKS) for heading in split_record(reading, form)}:
             raise FileRefused(
                 "wrong_encoding",
                 f"The file is {encoding}, but the mapping says {form.encoding}",
-                line=1,
-                byte=0,
+                line=line,
+                byte=0 if line == 1 else None,
                 reads_as=encoding,
             ) from None
 

@@ -12,53 +12,41 @@ import tomllib
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from chalicelib.connectors.errors import MappingInvalid, UnknownPreset
+from chalicelib.connectors.forms.model import Form
+from chalicelib.connectors.vocabulary import (
+    TARGETS,
+    CurrencyTarget,
+    DateTarget,
+    Heading,
+    MoneyTarget,
+    Strict,
+    Target,
+    TextTarget,
+)
 from chalicelib.platform.money import EXPONENTS
 
 PRESETS = Path(__file__).parents[2] / "tenants" / "presets"
 
-MoneyTarget = Literal["account.credit_limit", "account.balance", "account.overdue_amount", "account.last_paid_amount"]
-"""Stored as whole minor units of the account's currency (BIGINT)."""
-DateTarget = Literal["account.oldest_due_date"]
-TextTarget = Literal[
-    "account.key", "account.number", "account.product", "account.branch",
-    "borrower.key", "borrower.name", "borrower.id_number", "borrower.phone", "borrower.address",
-]  # fmt: skip
-CurrencyTarget = Literal["account.currency"]
-Target = Literal[TextTarget, CurrencyTarget, MoneyTarget, DateTarget]
-
-TARGETS: tuple[Target, ...] = (
-    "account.key", "account.number", "account.product", "account.branch", "account.currency",
-    "account.credit_limit", "account.balance", "account.overdue_amount", "account.last_paid_amount",
-    "account.oldest_due_date",
-    "borrower.key", "borrower.name", "borrower.id_number", "borrower.phone", "borrower.address",
-)  # fmt: skip
-"""The canonical record, in the order in which it is stored and digested."""
-MONEY_TARGETS: tuple[MoneyTarget, ...] = get_args(MoneyTarget)
 MUST_BE_MAPPED: tuple[Target, ...] = ("account.key", "borrower.key", "account.overdue_amount")
 
-Heading = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00]+$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Title(_Strict):
+class Title(Strict):
     """What people call the preset, in the languages of the console."""
 
     en: str
     zh: str
 
 
-class ObjectStoreSource(_Strict):
+class ObjectStoreSource(Strict):
     """Files dropped into an object store. `file_pattern` must match the whole name (without folders)."""
 
     kind: Literal["object-store"]
@@ -87,52 +75,7 @@ class ObjectStoreSource(_Strict):
             return None
 
 
-class Trailer(_Strict):
-    """The last line: its first column is `prefix`; `count` and `total` are the positions of the number of rows and of
-    the sum of `total_field`, in its unit, over all rows that have every column (the prefix is at position 0)."""
-
-    prefix: str = Field(min_length=1, max_length=50)
-    count: int = Field(ge=1, le=100)
-    total: int | None = Field(default=None, ge=1, le=100)
-    total_field: MoneyTarget | None = None
-
-    @model_validator(mode="after")
-    def _total_has_its_field(self) -> Self:
-        if (self.total is None) != (self.total_field is None):
-            raise ValueError("total and total_field are given together or not at all")
-        return self
-
-
-Encoding = Literal["utf-8", "gb18030", "gbk"]
-
-
-class DelimitedFormat(_Strict):
-    """Lines of columns with headings on the first line.
-
-    `delimiter` is one to four characters. `quote` allows columns in quotes (with the delimiter and line ends inside);
-    a quote inside is doubled, or preceded by `escape` where that is given. `max_line_bytes` bounds a line (with quotes,
-    a record) as delivered.
-    """
-
-    kind: Literal["delimited"]
-    encoding: Encoding
-    delimiter: str = Field(min_length=1, max_length=4, pattern=r"^[^\x00-\x08\x0a-\x1f \u3000]+$")
-    header: Literal[True] = True
-    quote: str | None = Field(default=None, pattern=r"^[\x21-\x7e]$")
-    escape: str | None = Field(default=None, pattern=r"^[\x21-\x7e]$")
-    max_line_bytes: int = Field(default=1 << 20, ge=100, le=16 << 20)
-    trailer: Trailer | None = None
-
-    @model_validator(mode="after")
-    def _marks_differ(self) -> Self:
-        if self.escape is not None and self.quote is None:
-            raise ValueError("escape has a meaning only beside quote")
-        if any(mark is not None and mark in self.delimiter for mark in (self.quote, self.escape)):
-            raise ValueError("quote and escape must not stand in the delimiter")
-        return self
-
-
-class _Field(_Strict):
+class _Field(Strict):
     """`required`: the column must be in the file. `empty`: what a blank value does to its row. `severity`: whether a
     value that is not accepted rejects the row, or is left out (null) and counted as a warning."""
 
@@ -208,7 +151,7 @@ class CodeField(_Field):
 FieldMapping = Annotated[TextField | MoneyField | DateField | CurrencyField | CodeField, Field(discriminator="type")]
 
 
-class RequiredTogether(_Strict):
+class RequiredTogether(Strict):
     """Where `when` has a value (an amount: more than zero), each of `requires` must have one too."""
 
     kind: Literal["required_together"]
@@ -216,7 +159,7 @@ class RequiredTogether(_Strict):
     requires: list[Target] = Field(min_length=1, max_length=len(TARGETS))
 
 
-class NotAfterBusinessDate(_Strict):
+class NotAfterBusinessDate(Strict):
     """None of the dates lies after the file's business date."""
 
     kind: Literal["not_after_business_date"]
@@ -226,14 +169,14 @@ class NotAfterBusinessDate(_Strict):
 Check = Annotated[RequiredTogether | NotAfterBusinessDate, Field(discriminator="kind")]
 
 
-class Mapping(_Strict):
+class Mapping(Strict):
     """A whole mapping document. `currency` stands in where the file has no column for it."""
 
     preset: Name
     version: int = Field(ge=1)
     title: Title
     source: ObjectStoreSource
-    format: DelimitedFormat
+    format: Form
     fields: list[FieldMapping]
     checks: list[Check] = Field(default_factory=list[Check], max_length=8)
     currency: str | None = None
@@ -272,10 +215,17 @@ class Mapping(_Strict):
         named: set[Target] = set()
         for check in self.checks:
             named |= {check.when, *check.requires} if isinstance(check, RequiredTogether) else set(check.fields)
-        if self.format.trailer and self.format.trailer.total_field:
-            named.add(self.format.trailer.total_field)
+        if self.format.total_field:
+            named.add(self.format.total_field)
         if named - mapped:
             raise ValueError(f"checks or trailer name fields that are not mapped: {', '.join(sorted(named - mapped))}")
+        return self
+
+    @model_validator(mode="after")
+    def _reads_columns_that_there_are(self) -> Self:
+        known = self.format.known_headings
+        if known is not None and (missing := [name for name in self.headings(required=True) if name not in known]):
+            raise ValueError(f"fields read columns that the format does not have: {', '.join(missing)}")
         return self
 
     def headings(self, *, required: bool = False) -> list[str]:

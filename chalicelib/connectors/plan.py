@@ -27,7 +27,8 @@ from chalicelib.connectors.chunks import ChunkFile
 from chalicelib.connectors.connectors import mapping_of
 from chalicelib.connectors.delta import Delta
 from chalicelib.connectors.errors import FileRefused, MappingInvalid
-from chalicelib.connectors.formats import TextFile, read_text
+from chalicelib.connectors.formats import TextFile
+from chalicelib.connectors.forms import read_file
 from chalicelib.connectors.mapping import Mapping
 from chalicelib.connectors.model import APPLYING, DUPLICATE, REFUSED, Connector, Run
 from chalicelib.connectors.quarantine import ReasonCount
@@ -140,7 +141,7 @@ def _read(desk: _Desk) -> TextFile:
     body, desk.facts["etag"] = opened
     with desk.step("read"):
         required = desk.mapping.headings(required=True)
-        text = read_text(body, desk.folder / "rows.txt", desk.mapping.format, columns=required)
+        text = read_file(body, desk.folder / "rows.txt", desk.mapping.format, columns=required)
     desk.facts |= {"sha256": text.sha256, "bytes": text.bytes}
     return text
 

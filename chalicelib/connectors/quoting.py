@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from chalicelib.connectors.mapping import DelimitedFormat
+from chalicelib.connectors.forms.model import DelimitedFormat
 
 INNER_LINE_END = "\ufdd0"
 """Stands for a line end inside quotes: a code point that Unicode keeps out of interchanged text."""
@@ -74,6 +74,7 @@ class RecordJoiner:
         rules = patterns(form, atomic=True)
         self._whole, self._unfinished = re.compile(rules.record), re.compile(rules.unfinished)
         self._longest = form.max_line_bytes
+        self._comment = form.comment
         self._waiting: list[str] = []
 
     def feed(self, block: bytes) -> bytes:
@@ -94,7 +95,8 @@ class RecordJoiner:
 
     def _take(self, line: str, done: list[str]) -> None:
         if not self._waiting:
-            if self._turns(line) and self._unfinished.fullmatch(line):
+            is_comment = self._comment is not None and line.startswith(self._comment)
+            if not is_comment and self._turns(line) and self._unfinished.fullmatch(line):
                 self._waiting = [line]
             else:
                 done.append(line)

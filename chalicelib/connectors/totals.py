@@ -36,8 +36,8 @@ class Sums:
 
 def sum_up(con: duckdb.DuckDBPyConnection, mapping: Mapping) -> Sums:
     """The sums over the connection's views `known` and `fresh`."""
-    rule = mapping.format.trailer
-    summed = column(rule.total_field) if rule and rule.total_field else "NULL::BIGINT"
+    total_field = mapping.format.total_field
+    summed = column(total_field) if total_field else "NULL::BIGINT"
     columns = "account_currency, account_balance, account_overdue_amount"
     found = con.execute(
         "SELECT account_currency, is_accepted, count(*), coalesce(sum(account_balance), 0), "
@@ -83,11 +83,10 @@ def check_trailer(trailer: TrailerLine, rows: int, unread: int, sums: Sums) -> N
 
 def _shifts(mapping: Mapping) -> dict[str | None, int]:
     """By currency (None: not known), the decimals between the unit in which amounts are summed and the file's own."""
-    rule = mapping.format.trailer
     in_minor = any(
         isinstance(item, MoneyField) and item.unit == "minor"
         for item in mapping.fields
-        if rule and item.target == rule.total_field
+        if item.target == mapping.format.total_field
     )
     known: dict[str | None, int] = {**EXPONENTS, None: UNKNOWN_EXPONENT}
     return dict.fromkeys(known, 0) if in_minor else known

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from chalicelib.connectors import formats
 from chalicelib.connectors.errors import FileRefused
 from chalicelib.connectors.formats import TextFile, read_text
-from chalicelib.connectors.mapping import DelimitedFormat
+from chalicelib.connectors.forms.model import DelimitedFormat
 
 TRAILER = {"prefix": "TRL", "count": 1, "total": 2, "total_field": "account.balance"}
 

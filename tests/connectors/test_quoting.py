@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.connectors.mapping import DelimitedFormat
+from chalicelib.connectors.forms.model import DelimitedFormat
 from chalicelib.connectors.quoting import INNER_LINE_END, RecordJoiner, split_record
 
 COMMA = DelimitedFormat(kind="delimited", encoding="utf-8", delimiter=",", quote='"')
