@@ -21,12 +21,20 @@ class Misconfigured(Exception):
 @dataclass(frozen=True)
 class Issuer:
     """One issuer. `audience` is what its access tokens for us are made out to: our client's id at a Cognito pool, the
-    API's identifier elsewhere. Without `jwks_uri`, the issuer's discovery document tells where its keys are."""
+    API's identifier elsewhere. Without `jwks_uri`, the issuer's discovery document tells where its keys are. With
+    `email_domains`, it is believed about e-mail addresses of these alone: one institution's provider then cannot sign
+    in as whom another institution has invited."""
 
     issuer: str
     audience: str
     kind: IssuerKind
     jwks_uri: str | None = None
+    email_domains: frozenset[str] | None = None
+
+    def vouches_for(self, email: str) -> bool:
+        """Whether the issuer is believed about an e-mail address."""
+        local, _, domain = email.rpartition("@")
+        return self.email_domains is None or (bool(local) and domain.lower() in self.email_domains)
 
 
 def issuers() -> Mapping[str, Issuer]:
@@ -36,7 +44,7 @@ def issuers() -> Mapping[str, Issuer]:
 
 @lru_cache(maxsize=1)
 def read_issuers(text: str) -> Mapping[str, Issuer]:
-    """The issuers in a JSON list of `{"issuer", "audience", "kind", "jwks_uri"?}`, by their `iss`.
+    """The issuers in a JSON list of `{"issuer", "audience", "kind", "jwks_uri"?, "email_domains"?}`, by their `iss`.
 
     Raises Misconfigured for anything else, and for an issuer that is listed twice: which audience would hold?
     """
@@ -57,7 +65,7 @@ def _issuer(listed: Any, place: int) -> Issuer:
     if not isinstance(listed, dict):
         raise Misconfigured(f"issuer {place} is no object")
     members = cast("dict[str, Any]", listed)
-    if unknown := members.keys() - {"issuer", "audience", "kind", "jwks_uri"}:
+    if unknown := members.keys() - {"issuer", "audience", "kind", "jwks_uri", "email_domains"}:
         raise Misconfigured(f"issuer {place} has unknown members: {', '.join(sorted(unknown))}")
     for name in ("issuer", "audience", "kind"):
         if not isinstance(members.get(name), str) or not members[name]:
@@ -67,4 +75,16 @@ def _issuer(listed: Any, place: int) -> Issuer:
     jwks_uri = members.get("jwks_uri")
     if jwks_uri is not None and not isinstance(jwks_uri, str):
         raise Misconfigured(f"issuer {place}: jwks_uri is no text")
-    return Issuer(members["issuer"], members["audience"], members["kind"], jwks_uri)
+    return Issuer(members["issuer"], members["audience"], members["kind"], jwks_uri, _domains(members, place))
+
+
+def _domains(members: Mapping[str, Any], place: int) -> frozenset[str] | None:
+    if "email_domains" not in members:
+        return None
+    if members["kind"] == "cognito":
+        raise Misconfigured(f"issuer {place}: email_domains is for other issuers than the cell's own pool")
+    listed = members["email_domains"]
+    domains = cast("list[Any]", listed) if isinstance(listed, list) else []
+    if not domains or not all(isinstance(each, str) and each and "@" not in each for each in domains):
+        raise Misconfigured(f"issuer {place}: email_domains is no list of domains, such as bank.example")
+    return frozenset(each.lower() for each in domains)

@@ -33,7 +33,8 @@ _LATEST = 253_402_300_799  # the last second of the year 9999
 
 @dataclass(frozen=True)
 class Claims:
-    """What a verified token says. `email` is None where the token does not tell it (Cognito's never do).
+    """What a verified token says. `email` is None where the token does not tell it (Cognito's never do), and is not
+    verified where its issuer is not believed about it.
 
     `authenticated_at` is when the person signed in; a token that was refreshed since is `issued_at` later. `mfa` says
     that the issuer asserts a second factor; a Cognito pool asserts nothing, see `identity.sessions`.
@@ -79,12 +80,13 @@ def read_claims(payload: Mapping[str, Any], issuer: Issuer, *, now: datetime) ->
     subject = payload.get("sub")
     if not isinstance(subject, str) or not 1 <= len(subject) <= 255 or not subject.isascii():
         raise _refused("it names no subject (sub)")
+    email = _email(payload.get("email"))
     return Claims(
         issuer=issuer.issuer,
         kind=issuer.kind,
         subject=subject,
-        email=_email(payload.get("email")),
-        email_verified=payload.get("email_verified") is True,
+        email=email,
+        email_verified=payload.get("email_verified") is True and email is not None and issuer.vouches_for(email),
         issued_at=issued_at,
         authenticated_at=authenticated_at,
         mfa=issuer.kind == "oidc" and _shows_second_factor(payload.get("amr")),

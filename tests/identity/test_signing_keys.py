@@ -270,11 +270,11 @@ def test_an_address_that_is_not_https_or_on_this_machine_is_not_asked(url) -> No
 
 def test_the_issuers_of_a_deployment_are_read_from_its_settings() -> None:
     listed = [
-        {"issuer": "https://one.example", "audience": "a", "kind": "oidc"},
+        {"issuer": "https://one.example", "audience": "a", "kind": "oidc", "email_domains": ["Bank.example"]},
         {"issuer": "https://pool.example", "audience": "c", "kind": "cognito", "jwks_uri": "https://pool.example/k"},
     ]
     assert read_issuers(json.dumps(listed)) == {
-        "https://one.example": Issuer("https://one.example", "a", "oidc", None),
+        "https://one.example": Issuer("https://one.example", "a", "oidc", None, frozenset({"bank.example"})),
         "https://pool.example": Issuer("https://pool.example", "c", "cognito", "https://pool.example/k"),
     }
     assert read_issuers("[]") == {}
@@ -291,6 +291,11 @@ def test_the_issuers_of_a_deployment_are_read_from_its_settings() -> None:
         ('[{"issuer": "i", "audience": "a", "kind": "saml"}]', "kind is one of cognito, oidc"),
         ('[{"issuer": "i", "audience": "a", "kind": "oidc", "jwks_uri": 7}]', "jwks_uri is no text"),
         ('[{"issuer": "i", "audience": "a", "kind": "oidc", "secret": "s"}]', "unknown members: secret"),
+        ('[{"issuer": "i", "audience": "a", "kind": "oidc", "email_domains": "bank.cn"}]', "no list of domains"),
+        ('[{"issuer": "i", "audience": "a", "kind": "oidc", "email_domains": []}]', "no list of domains"),
+        ('[{"issuer": "i", "audience": "a", "kind": "oidc", "email_domains": [7]}]', "no list of domains"),
+        ('[{"issuer": "i", "audience": "a", "kind": "oidc", "email_domains": ["a@bank.cn"]}]', "no list of domains"),
+        ('[{"issuer": "i", "audience": "a", "kind": "cognito", "email_domains": ["bank.cn"]}]', "the cell's own pool"),
         (
             '[{"issuer": "i", "audience": "a", "kind": "oidc"}, {"issuer": "i", "audience": "b", "kind": "oidc"}]',
             "twice",

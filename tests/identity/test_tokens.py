@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import hmac
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -135,6 +136,26 @@ def test_only_true_is_a_verified_address(verified: object) -> None:
 @pytest.mark.parametrize("email", [None, 7, "", "x" * 255, "所有者@harbour.example"])
 def test_an_address_that_nobody_can_be_invited_under_is_none(email: object) -> None:
     assert verify_token(bank.mint(person, (), email=email), now=NOW).email is None
+
+
+@pytest.mark.parametrize(
+    ("email", "believed"),
+    [
+        ("owner@harbour.example", True),
+        ("Owner@Harbour.EXAMPLE", True),
+        ("owner@other.example", False),
+        ("owner@evil.harbour.example", False),
+        ("owner@harbour.example@other.example", False),
+        ("harbour.example", False),
+    ],
+)
+def test_a_provider_is_believed_about_the_addresses_of_its_own_domains_alone(
+    monkeypatch: pytest.MonkeyPatch, email: str, believed: bool
+) -> None:
+    own = replace(OIDC, email_domains=frozenset({"harbour.example"}))
+    monkeypatch.setattr(tokens, "issuers", lambda: {BANK: own})
+    claims = verify_token(bank.mint(person, (), email=email), now=NOW)
+    assert (claims.email, claims.email_verified) == (email, believed)
 
 
 # --- claims that are not as they must be
