@@ -74,7 +74,7 @@ def test_every_scope_that_a_route_names_is_in_the_table_and_every_scope_is_some_
 
 def test_what_only_reads_asks_for_a_reading_scope_and_what_writes_for_a_writing_one() -> None:
     reading = {each for each in SCOPES if each.endswith(":read")}
-    searches = {"POST /v1/cases/search", "POST /v1/lookups"}  # what is looked for stands in the body, not in a log
+    searches = {"POST /v1/cases/search"}  # what is looked for stands in the body, not in a log
     previews = {"POST /v1/billing/subscription/preview"}
     wrong = [
         named(each)
