@@ -33,6 +33,9 @@ _READ = {
 }
 """How a column of Parquet is read so that it can be compared with JSON; others are read as they are."""
 
+_TOLD = {"name": str, "kind": str, "format": str, "rows": int, "bytes": int, "sha256": str}
+"""What the manifest tells of each file."""
+
 Columns = Mapping[str, str]
 Entry = Mapping[str, Any]
 """A file as the manifest lists it."""
@@ -71,11 +74,11 @@ def verify(folder: Path) -> Verified:
     """Checks the export in a folder: `manifest.json`, and beside it every file that it lists."""
     try:
         manifest = json.loads((folder / "manifest.json").read_bytes())
-        counts: dict[str, int] = manifest["counts"]
-        columns: dict[str, Columns] = manifest["columns"]
+        counts = {str(kind): int(rows) for kind, rows in manifest["counts"].items()}
+        columns: dict[str, Columns] = {kind: dict(types) for kind, types in manifest["columns"].items()}
         ledger = Ledger(int(manifest["ledger"]["tree_size"]), bytes.fromhex(manifest["ledger"]["root_hash"]))
         files = _by_kind(manifest["files"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return Verified(faults=["manifest.json is missing, or is not the manifest of an export"])
     faults = [f"manifest.json: {kind} has files and no count" for kind in sorted(files.keys() - counts.keys())]
     if counts.get(LEAVES) != ledger.size:
@@ -114,9 +117,12 @@ class Ledger:
 
 
 def _by_kind(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
-    """The listed files by kind. Raises ValueError for a name that would lead out of the folder."""
+    """The listed files by kind. Raises ValueError for a name that would lead out of the folder, KeyError and TypeError
+    for a file of which not all is told."""
     found = defaultdict[str, list[Entry]](list)
     for entry in entries:
+        if not all(isinstance(entry[member], type) for member, type in _TOLD.items()):
+            raise TypeError("a file is told of in another way")
         if Path(entry["name"]).name != entry["name"]:
             raise ValueError("a file has the name of a path")
         found[entry["kind"]].append(entry)

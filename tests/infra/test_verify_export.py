@@ -272,3 +272,18 @@ def _make_digests_fit(folder: Path, path: Path) -> None:
         if file["name"] == path.name:
             file |= {"bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     (folder / MANIFEST_NAME).write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"counts": []},
+        {"counts": {"borrowers": "many"}},
+        {"columns": {"borrowers": "all"}},
+        {"files": [{"name": "borrowers-00000.jsonl"}]},
+        {"files": [{"name": "x", "kind": "borrowers", "format": "jsonl", "rows": "3", "bytes": 1, "sha256": ""}]},
+    ],
+)
+def test_a_manifest_that_is_none_is_a_difference_and_no_crash(export, told):
+    export.told |= told
+    assert differences(export) == ["manifest.json is missing, or is not the manifest of an export"]
