@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from chalicelib.identity import api_keys
 from chalicelib.identity.api_keys import KEY, ApiKey, Listing
+from chalicelib.identity.people import headcount
 from chalicelib.identity.standing import check_standing, standing
 from chalicelib.platform.attributes import IntegerAttribute
 from chalicelib.platform.batches import read_each, read_partition
@@ -145,8 +146,9 @@ def rotate_key(tenant_id: str, key_id: str, *, by: Caller, overlap: timedelta, n
 def revoke_key(tenant_id: str, key_id: str, *, by: Caller, now: datetime) -> None:
     """Makes a key useless for good; nothing changes when it was revoked before.
 
-    Raises NotFound; what `check_standing` raises; Conflict for the last key that can write keys: the transaction also
-    checks that another such key still stands, so that of two revocations at once one is refused.
+    Raises NotFound; what `check_standing` raises; Conflict for the last key that can write keys while no owner has
+    joined, who could make another: the transaction also checks that another such key still stands, so that of two
+    revocations at once one is refused.
     """
     for _ in range(_TRIES):
         key = _find(tenant_id, key_id)
@@ -158,14 +160,16 @@ def revoke_key(tenant_id: str, key_id: str, *, by: Caller, now: datetime) -> Non
         ]
         if _writes_keys(key, now):
             other = _another_that_writes_keys(key, now)
-            if other is None:
+            if other is not None:
+                stands = model.revoked_at.does_not_exist() & model.replaced_by.does_not_exist()
+                writes.append(Check(model, other.pk, KEY, stands))
+                held.append(other.pk)
+            elif not headcount(tenant_id).owners_joined:  # once there is one, there always is
                 raise Conflict(
-                    "this is the last key that can write keys; make another one with the scope keys:write first",
+                    "this is the last key that can write keys, and no owner has signed in who could make another one; "
+                    "make one with the scope keys:write first",
                     rule="last_key_that_writes_keys",
                 )
-            stands = model.revoked_at.does_not_exist() & model.replaced_by.does_not_exist()
-            writes.append(Check(model, other.pk, KEY, stands))
-            held.append(other.pk)
         if commit_one(shared(), Group(key.pk, [*writes, *standing(by, *held)])):
             logger.info("API key revoked", extra={"tenant_id": tenant_id, "key_id": key.pk, "by": by.subject})
             return

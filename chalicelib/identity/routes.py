@@ -134,7 +134,7 @@ def rotate_api_key(call: Call[Rotation], key_id: str) -> NewApiKeyView:
     blueprint,
     "DELETE",
     "/v1/api-keys/{key_id}",
-    summary="Revokes an API key for good, within a minute; refused for the last one that can write keys",
+    summary="Revokes an API key for good, within a minute; the last that writes keys only once an owner has joined",
     status=204,
     scope="keys:write",
     authorizer=authorize,

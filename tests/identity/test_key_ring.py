@@ -276,6 +276,19 @@ def test_the_last_key_that_can_write_keys_is_not_revoked(tenant_id, owner, now) 
     assert stored(owner.pk).revoked_at == now
 
 
+def test_an_owner_who_has_joined_revokes_the_last_key_when_it_is_stolen(tenant_id, owner, now) -> None:
+    person = crowd.caller(crowd.owner_of(tenant_id, now))
+    revoked(tenant_id, owner.pk, now, by=person)
+    assert stored(owner.pk).revoked_at == now
+    assert made(tenant_id, now, scopes={"keys:write"}, by=person)
+
+
+def test_an_owner_who_is_only_invited_could_not_make_another_key(tenant_id, owner, now) -> None:
+    membership.add_owner(tenant_id, crowd.address())
+    with pytest.raises(Conflict, match="no owner has signed in"):
+        revoked(tenant_id, owner.pk, now)
+
+
 @pytest.mark.parametrize("end", ["revoked", "expired", "rotated away"])
 def test_a_key_that_does_not_last_is_no_other_key(tenant_id, owner, now, end: str) -> None:
     _, other = made(tenant_id, now, scopes={"keys:write"}, expires_at=now + DAY if end == "expired" else None)
