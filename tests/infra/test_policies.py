@@ -177,3 +177,11 @@ def test_every_path_with_limits_of_its_own_is_a_route_written_as_api_gateway_wan
         path = each["ResourcePath"].removeprefix("/")
         assert "/" not in path
         assert each["HttpMethod"] in app.routes[path.replace("~1", "/")]
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda p: p.stem)
+def test_the_service_that_a_key_is_used_through_may_have_the_name_that_it_has_in_china(policy: Path) -> None:
+    for statement in statements(policy):
+        for test, asked in statement.get("Condition", {}).items():
+            if via := asked.get("kms:ViaService"):
+                assert (test, via["Fn::Sub"]) == ("StringLike", "dynamodb.${AWS::Region}.amazonaws.com*")
