@@ -7,7 +7,7 @@ import urllib.request
 
 import pytest
 
-from chalicelib.connectors.connectors import create_connector, find_connector, mapping_of
+from chalicelib.connectors.connectors import all_connectors, create_connector, find_connector, mapping_of
 from chalicelib.connectors.drop import upload, waiting
 from chalicelib.connectors.errors import UnknownPreset
 from chalicelib.connectors.views import connector_detail
@@ -109,3 +109,12 @@ def status_of_put(url: str, headers: dict[str, str]) -> int:
             return answer.status
     except urllib.error.HTTPError as refusal:
         return refusal.code
+
+
+def test_a_plan_gives_so_many_connectors_and_the_same_wish_is_still_answered(tenant, now):
+    there = len(list(all_connectors(tenant)))
+    first = create_connector(tenant, "core banking", PRESET, now=now, key="the last one", at_most=there + 1)
+    again = create_connector(tenant, "core banking", PRESET, now=now, key="the last one", at_most=there + 1)
+    assert again.sk == first.sk
+    with pytest.raises(Conflict, match=f"the plan gives {there + 1}"):
+        create_connector(tenant, "core banking", PRESET, now=now, at_most=there + 1)
