@@ -6,8 +6,9 @@ from typing import Any
 
 from chalice.app import Blueprint
 
+from chalicelib.platform.clock import utc_now
 from chalicelib.platform.queues import work_through
-from chalicelib.tenancy.provisioning import provision as provision_tenant
+from chalicelib.tenancy.provisioning import provision_alone
 
 blueprint = Blueprint(__name__)
 
@@ -21,4 +22,4 @@ def provision(event: dict[str, Any], context: Any) -> Any:
 def _carry_out(message: dict[str, Any]) -> None:
     if message["action"] != "provision":
         raise ValueError(f"unknown action {message['action']!r}")
-    provision_tenant(message["tenant_id"])
+    provision_alone(message["tenant_id"], now=utc_now())

@@ -7,6 +7,7 @@ finds on the next try what it had already made; nothing is ever made twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -20,12 +21,32 @@ from chalicelib.tenancy.states import ALLOWED, State
 from chalicelib.tenancy.tables import TENANT_TABLES, TableSpec
 
 TENANT_TAG = "duebridge-tenant"
+CLAIM_TIME = timedelta(seconds=300)
+"""How long a worker has a tenant for itself: the function's time-out, shorter than its queue hides a message."""
 Step = tuple[str, Callable[[TenantRecord], str]]
 
 
 def begin_provisioning(tenant_id: str) -> None:
     """Asks for a tenant that has paid (or whose trial began) to be provisioned. Asking again is harmless."""
     send("tenant-lifecycle", tenant_id, [{"tenant_id": tenant_id, "action": "provision"}])
+
+
+def provision_alone(tenant_id: str, *, now: datetime) -> None:
+    """Provisions, unless another worker is at it: that one has a message of its own, which comes back if it dies.
+
+    Two at once would only be in each other's way, but for the key: what was just made is not found by its tag yet.
+    Raises what `provision` raises.
+    """
+    model = records()
+    until = now + CLAIM_TIME
+    free = model.provisioning_until.does_not_exist() | (model.provisioning_until <= now)
+    if not model(tenant_id, "tenant").update_if(model.pk.exists() & free, [model.provisioning_until.set(until)]):
+        logger.info("another worker is provisioning", extra={"tenant_id": tenant_id})
+        return
+    try:
+        provision(tenant_id)
+    finally:
+        model(tenant_id, "tenant").update_if(model.provisioning_until == until, [model.provisioning_until.remove()])
 
 
 def provision(tenant_id: str) -> TenantRecord:

@@ -18,7 +18,7 @@ class TenantRecord(SharedModel):
 
     `owner_email` is the institution's own administrator, never a borrower. `provisioned` maps a step's name to what it
     made (an ARN, a name) or to an empty text; a step in `intended` was begun but has not been recorded as done.
-    `erasure` does the same for the steps of erasing it.
+    `erasure` does the same for the steps of erasing it. Until `provisioning_until` one worker has the steps for itself.
 
     What Stripe says of the subscription is kept as it was last fetched: `subscription_status` in Stripe's word,
     `seats` as bought in total, `features` by Stripe's lookup keys, `terms` as they were agreed to. Moments that decide
@@ -46,6 +46,7 @@ class TenantRecord(SharedModel):
     wrapped_index_key = BinaryAttribute(legacy_encoding=False, null=True)
     provisioned = JSONAttribute(default=dict)
     intended = UnicodeAttribute(null=True)
+    provisioning_until = UTCDateTimeAttribute(null=True)
     ready = BooleanAttribute(default=False)
     created_at = UTCDateTimeAttribute()
     forget_after = IntegerAttribute(null=True)

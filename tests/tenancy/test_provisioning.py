@@ -9,8 +9,8 @@ from chalicelib.platform import aws
 from chalicelib.platform.errors import Conflict, NotFound
 from chalicelib.platform.ids import new_id
 from chalicelib.platform.settings import settings
-from chalicelib.tenancy import ACTIVE, PENDING, find_tenant, open_tenant, records, steps
-from chalicelib.tenancy.provisioning import TENANT_TAG, provision
+from chalicelib.tenancy import ACTIVE, PENDING, find_tenant, open_tenant, provisioning, records, steps
+from chalicelib.tenancy.provisioning import CLAIM_TIME, TENANT_TAG, provision, provision_alone
 
 
 def registered(state: str = ACTIVE) -> str:
@@ -156,3 +156,49 @@ def test_a_tenant_cannot_be_opened_before_it_is_ready_nor_an_unknown_one(aws: No
         open_tenant(registered())
     with pytest.raises(NotFound):
         open_tenant(new_id("ten"))
+
+
+NOW = datetime(2026, 11, 25, tzinfo=UTC)
+
+
+def test_while_one_worker_is_at_it_another_leaves_the_tenant_alone(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    tenant_id = registered()
+    begun: list[str] = []
+
+    def provision_and_be_overtaken(tenant_id: str):
+        begun.append(tenant_id)
+        provision_alone(tenant_id, now=NOW)
+        return provision(tenant_id)
+
+    monkeypatch.setattr(provisioning, "provision", provision_and_be_overtaken)
+    provision_alone(tenant_id, now=NOW)
+    assert begun == [tenant_id]
+    assert made_for(tenant_id) == ONE_OF_EACH
+
+
+def test_a_worker_that_died_keeps_the_tenant_to_itself_no_longer_than_it_could_have_lived(killer) -> None:
+    tenant_id = registered()
+    killer.left = 3
+    with pytest.raises(Killed):
+        provision_alone(tenant_id, now=NOW)
+    killer.left = 10**9
+    provision_alone(tenant_id, now=NOW + CLAIM_TIME)
+    assert find_tenant(tenant_id).ready
+    assert made_for(tenant_id) == ONE_OF_EACH
+
+
+def test_a_step_that_fails_gives_the_tenant_back(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    tenant_id = registered()
+    with monkeypatch.context() as broken:
+        broken.setattr(provisioning, "provision", lambda _: (_ for _ in ()).throw(TimeoutError))
+        with pytest.raises(TimeoutError):
+            provision_alone(tenant_id, now=NOW)
+    provision_alone(tenant_id, now=NOW)
+    assert find_tenant(tenant_id).ready
+
+
+def test_a_message_about_a_tenant_that_never_was_makes_none(aws: None) -> None:
+    tenant_id = new_id("ten")
+    provision_alone(tenant_id, now=NOW)
+    with pytest.raises(NotFound):
+        find_tenant(tenant_id)
