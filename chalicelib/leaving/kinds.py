@@ -47,13 +47,16 @@ def columns_of(kind: str) -> Mapping[str, Column]:
 
 def row_of(tenant: Tenant, table: str, raw: RawItem) -> tuple[str, Row]:
     """The kind and the row of an item in one of `TABLES`. One that is not as its model says, or whose personal fields
-    cannot be opened, is of the kind `OTHER`: nothing is left out."""
+    cannot be opened, is of the kind `OTHER`: nothing is left out but what its kind keeps secret."""
+    secret: frozenset[str] = frozenset()
     for kind in KINDS.values():
         if kind.fits(table, raw):
             try:
                 return kind.name, kind.row(tenant.vault, raw)
             except (ValueError, TypeError, KeyError, AttributeError, SealBroken) as error:
                 log_failure("an item is exported as it is stored", error, tenant_id=tenant.id, kind=kind.name)
+                # Where a kind opens what is sealed, what it hides is the tenant's own data in another form.
+                secret = frozenset() if kind.opens else kind.hidden
     keys = {"table": table, "pk": raw["pk"]["S"], "sk": raw["sk"]["S"]}
-    attributes = {name: plain(value) for name, value in raw.items() if name not in ("pk", "sk")}
+    attributes = {name: plain(value) for name, value in raw.items() if name not in {"pk", "sk", *secret}}
     return OTHER, {**keys, "attributes": attributes}

@@ -130,6 +130,15 @@ def test_a_worker_that_was_overtaken_at_the_manifest_takes_nothing_from_who_comp
     assert verify(tmp_path).differences == []
 
 
+def test_what_cannot_be_read_as_its_model_says_gives_away_no_secret(tenant, now, tmp_path):
+    furnish(tenant, now)
+    [endpoint] = [item for item in items(tenant, "feed") if item["pk"]["S"] == "endpoints"]
+    put_raw(tenant, "feed", {**endpoint, "version": {"S": "latest"}})
+    fetch(tenant, exported(tenant), tmp_path)
+    [other] = [row for row in rows(tmp_path, OTHER) if row["table"] == "feed"]
+    assert other["attributes"].keys() == endpoint.keys() - {"pk", "sk", "sealed_secrets", "wish_digest"}
+
+
 def test_what_cannot_be_read_as_its_model_says_is_exported_as_it_is_stored(tenant, now, tmp_path):
     furnish(tenant, now)
     [one, other, *_] = [item for item in items(tenant, "cases") if item["sk"]["S"] == "account"]
