@@ -64,8 +64,8 @@ def pay(state: State, session: Object, *, card: str, payer: Object, base_url: st
     """
     with state.living_by(session["_test_clock"]):
         customer = _paying_customer(state, session, payer)
-        with state.changing(customer):
-            customer["_card"] = card if customer["_card"] == "none" or card != "none" else customer["_card"]
+        if card != "none":
+            customers.hold_card(state, customer, card)
         subscription, invoice = subscriptions.begin(
             state,
             customer,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import subscriptions
+from . import payment_methods, subscriptions
 from .catalog import update_members
 from .errors import StripeError, missing_object
 from .forms import merge_metadata
@@ -37,8 +37,18 @@ def retrieve(state: State, identifier: str) -> Object:
 
 
 def update(state: State, identifier: str, params: Object) -> Object:
-    """Change what ``params`` names."""
-    return update_members(state, state.find("customer", identifier), _whole(params))
+    """Change what ``params`` names; a default card is what pays from then on."""
+    customer = state.find("customer", identifier)
+    settings = params.get("invoice_settings")
+    if settings is None:
+        return update_members(state, customer, _whole(params))
+    update = {**params, "invoice_settings": {**customer["invoice_settings"], **settings}}
+    card = customer["_card"]
+    if "default_payment_method" in settings:
+        chosen = settings["default_payment_method"]
+        param = "invoice_settings[default_payment_method]"
+        card = payment_methods.owned(state, chosen, identifier, param)["_card"] if chosen else "none"
+    return update_members(state, customer, _whole(update), _card=card)
 
 
 def delete(state: State, identifier: str) -> Object:
@@ -55,11 +65,23 @@ def delete(state: State, identifier: str) -> Object:
 
 
 def set_card(state: State, identifier: str, *, declines: bool) -> Object:
-    """Say how the customer's card behaves from now on; a customer without one has one then."""
-    customer = state.find("customer", identifier)
-    with state.changing(customer):
-        customer["_card"] = "declined" if declines else "accepted"
+    """Say how the customer's card behaves from now on; a customer without one has one then.
+
+    It pays for everything: a card that was chosen by its id, for the customer or for a subscription, does so no more.
+    """
+    hold_card(state, state.find("customer", identifier), "declined" if declines else "accepted")
+    for subscription in state.all("subscription"):
+        if subscription["customer"] == identifier:
+            with state.changing(subscription, "customer.subscription.updated"):
+                subscription["default_payment_method"] = None
     return {"customer": identifier, "declines": declines}
+
+
+def hold_card(state: State, customer: Object, card: str) -> None:
+    """Note how the card behaves that a person gave on a page; it has no id here."""
+    with state.changing(customer):
+        customer["_card"] = card
+        customer["invoice_settings"]["default_payment_method"] = None
 
 
 def on_clock(state: State, clock: str) -> list[Object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import periods
+from . import payment_methods, periods
 from .errors import StripeError
 from .shapes import Object, new_object, object_list
 from .state import State
@@ -139,13 +139,13 @@ def finalize_and_collect(state: State, invoice: Object) -> None:
 
 
 def collect(state: State, invoice: Object, *, by_hand: bool = False) -> bool:
-    """Try to take what remains from the customer's card; an amount of zero is paid without one.
+    """Try to take what remains from the subscription's card; an amount of zero is paid without one.
 
     On a refusal the next attempt is set by ``RETRY_DELAYS``, or none when they are used up. An attempt ``by_hand``
     after the first changes nothing about when the next one comes.
     """
-    customer = state.find("customer", invoice["customer"], "customer")
-    refused = invoice["amount_remaining"] > 0 and customer["_card"] != "accepted"
+    card = payment_methods.card_of(state, state.find("subscription", subscription_of(invoice)))
+    refused = invoice["amount_remaining"] > 0 and card != "accepted"
     scheduled = not (by_hand and invoice["attempted"])
     with state.changing(invoice, "invoice.payment_failed" if refused else "invoice.paid"):
         invoice["attempted"] = True

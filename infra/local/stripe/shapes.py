@@ -29,6 +29,7 @@ PREFIXES = {
     "invoice": "in_",
     "item": "li_",
     "line_item": "il_",
+    "payment_method": "pm_",
     "price": "price_",
     "product": "prod_",
     "product_feature": "prodft_",

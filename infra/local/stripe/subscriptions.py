@@ -1,8 +1,8 @@
-"""Subscriptions: begun by a checkout, changed by the caller, carried forward by time.
+"""Subscriptions: begun by a checkout or by the API, changed by the caller, carried forward by time.
 
 ::
 
-    (checkout) ─ trial ─▶ trialing ─ trial ends ─▶ active ─ payment refused ─▶ past_due ─ last retry refused ─▶ unpaid
+    (creation) ─ trial ─▶ trialing ─ trial ends ─▶ active ─ payment refused ─▶ past_due ─ last retry refused ─▶ unpaid
         │                                          ▲  ▲                           │                              │
         └─ no trial ───────────────────────────────┘  └────── nothing is owed ────┴──────────────────────────────┘
     trialing ─ trial ends, no card, and so agreed ─▶ paused ─ resumed ─▶ active
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import copy
 
-from . import changes, entitlements, invoices, periods
+from . import changes, entitlements, invoices, payment_methods, periods
 from .errors import StripeError, missing_object
 from .forms import merge_metadata
 from .items import changed_items, make_item
@@ -40,7 +40,8 @@ def begin(
 ) -> tuple[Object, Object]:
     """A new subscription to (price, quantity) ``choices`` and its first invoice, of zero during a trial.
 
-    ``terms`` may have a checkout's ``trial_period_days``, ``trial_settings``, ``metadata`` and ``automatic_tax``.
+    ``terms`` may have ``trial_period_days``, ``trial_settings``, ``metadata``, ``default_payment_method`` (the id of a
+    card of the customer's) and ``automatic_tax`` (a truth value).
     """
     now = state.now
     trial_days = terms.get("trial_period_days")
@@ -53,6 +54,7 @@ def begin(
         created=now,
         currency=currency,
         customer=customer["id"],
+        default_payment_method=terms.get("default_payment_method"),
         metadata=merge_metadata({}, terms.get("metadata", {})),
         start_date=now,
         status="trialing" if trial_end else "active",
@@ -90,8 +92,7 @@ def resume(state: State, identifier: str, base_url: str) -> Object:
     subscription = state.find("subscription", identifier)
     if subscription["status"] != "paused":
         raise StripeError("Only a paused subscription can be resumed.")
-    customer = state.find("customer", subscription["customer"], "customer")
-    if customer["_card"] != "accepted":
+    if payment_methods.card_of(state, subscription) != "accepted":
         raise invoices.declined()
     with state.living_by(subscription["test_clock"]):
         subscription["billing_cycle_anchor"] = state.now
@@ -157,7 +158,7 @@ def end_trial(state: State, subscription: Object, base_url: str, *, reason: str 
     ``reason`` is the billing reason of the period's invoice.
     """
     agreed = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
-    has_card = state.find("customer", subscription["customer"], "customer")["_card"] != "none"
+    has_card = payment_methods.card_of(state, subscription) != "none"
     if not has_card and agreed == "cancel":
         cancel(state, subscription, "payment_failed")
     elif not has_card and agreed == "pause":
@@ -219,6 +220,8 @@ def _updated(state: State, subscription: Object, params: Object, base_url: str) 
     items = changed_items(state, subscription, params["items"]) if "items" in params else None
     if "trial_end" in params and subscription["status"] != "trialing":
         raise StripeError("The subscription is not in a trial.", param="trial_end")
+    if card := params.get("default_payment_method"):
+        payment_methods.owned(state, card, subscription["customer"], "default_payment_method")
     behaviour = params.get("proration_behavior", "create_prorations")
     prorated_at = params.get("proration_date")
     if items is not None:
@@ -245,15 +248,17 @@ def _try_change(state: State, subscription: Object, items: list[Object], params:
     if lines is None or params.get("payment_behavior") != "error_if_incomplete":
         return
     due = invoices.composed(state, tried, lines, "subscription_update")["amount_due"]
-    if due and state.find("customer", subscription["customer"], "customer")["_card"] != "accepted":
+    tried["default_payment_method"] = params.get("default_payment_method", tried["default_payment_method"])
+    if due and payment_methods.card_of(state, tried) != "accepted":
         raise invoices.declined()
 
 
 def _set_plain_members(state: State, subscription: Object, params: Object) -> None:
     if "metadata" in params:
         subscription["metadata"] = merge_metadata(subscription["metadata"], params["metadata"])
-    if "description" in params:
-        subscription["description"] = params["description"]
+    for name in ("default_payment_method", "description"):
+        if name in params:
+            subscription[name] = params[name]
     subscription["cancellation_details"].update(params.get("cancellation_details", {}))
     ending = params.get("cancel_at_period_end", subscription["cancel_at_period_end"])
     if ending != subscription["cancel_at_period_end"]:

@@ -6,7 +6,7 @@ from ..errors import StripeError
 from ..expansion import present
 from ..shapes import Object
 from ..state import State
-from . import catalog, checkout, clocks, customers, features, meters, portal, subscriptions
+from . import catalog, checkout, clocks, customers, features, meters, payment_methods, portal, subscriptions
 from .table import Call
 
 ROUTES = [
@@ -16,6 +16,7 @@ ROUTES = [
     *checkout.ROUTES,
     *features.ROUTES,
     *meters.ROUTES,
+    *payment_methods.ROUTES,
     *portal.ROUTES,
     *subscriptions.ROUTES,
 ]

@@ -19,20 +19,20 @@ from ..forms import (
 )
 from .table import PAGE, equal, listed, retrieve, route
 
-_ENABLED = fields({"enabled": boolean}, ("enabled",))
+ENABLED = fields({"enabled": boolean}, ("enabled",))
 _MISSING = choice("cancel", "create_invoice", "pause")
 _END_BEHAVIOR = fields({"missing_payment_method": _MISSING}, ("missing_payment_method",))
-_SUBSCRIPTION_DATA = fields(
-    {
-        "billing_mode": fields({"type": choice("flexible")}, ("type",)),
-        "metadata": metadata,
-        "trial_period_days": positive,
-        "trial_settings": fields({"end_behavior": _END_BEHAVIOR}, ("end_behavior",)),
-    }
-)
+BEGINNING: dict[str, Reader] = {
+    "billing_mode": fields({"type": choice("flexible")}, ("type",)),
+    "metadata": metadata,
+    "trial_period_days": positive,
+    "trial_settings": fields({"end_behavior": _END_BEHAVIOR}, ("end_behavior",)),
+}
+"""What may be said of a subscription that is about to begin, by a page or by a call."""
+
 _SESSION: dict[str, Reader] = {
     "allow_promotion_codes": boolean,
-    "automatic_tax": _ENABLED,
+    "automatic_tax": ENABLED,
     "billing_address_collection": choice("auto", "required"),
     "cancel_url": web_address,
     "client_reference_id": text,
@@ -47,9 +47,9 @@ _SESSION: dict[str, Reader] = {
     "mode": choice("subscription"),
     "payment_method_collection": choice("always", "if_required"),
     "payment_method_types": array(choice("card")),
-    "subscription_data": _SUBSCRIPTION_DATA,
+    "subscription_data": fields(BEGINNING),
     "success_url": web_address,
-    "tax_id_collection": _ENABLED,
+    "tax_id_collection": ENABLED,
     "ui_mode": choice("hosted_page"),
 }
 

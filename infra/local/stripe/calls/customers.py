@@ -17,6 +17,11 @@ _CUSTOMER: dict[str, Reader] = {
     "tax_exempt": choice("exempt", "none", "reverse"),
 }
 
+_UPDATE: dict[str, Reader] = {
+    **_CUSTOMER,
+    "invoice_settings": fields({"default_payment_method": optional_text}),
+}
+
 ROUTES = [
     route(
         "POST",
@@ -31,6 +36,6 @@ ROUTES = [
         listed("customer", equal("email", "test_clock")),
     ),
     route("GET", "customers/{id}", {}, lambda call: customers.retrieve(call.state, call.id)),
-    route("POST", "customers/{id}", _CUSTOMER, lambda call: customers.update(call.state, call.id, call.params)),
+    route("POST", "customers/{id}", _UPDATE, lambda call: customers.update(call.state, call.id, call.params)),
     route("DELETE", "customers/{id}", {}, lambda call: customers.delete(call.state, call.id)),
 ]

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import invoices, payments, preview, subscriptions
+from .. import invoices, payments, preview, subscribing, subscriptions
 from ..forms import Reader, array, boolean, choice, fields, integer, metadata, optional_text, positive, text
 from ..shapes import Object
+from .checkout import BEGINNING, ENABLED
 from .table import PAGE, equal, listed, retrieve, route
 
 _CANCELLATION = fields({"comment": optional_text, "feedback": optional_text})
 _ITEMS = array(fields({"deleted": boolean, "id": text, "price": text, "quantity": positive}))
 _PRORATION = choice("always_invoice", "create_prorations", "none")
+_CREATION: dict[str, Reader] = {
+    **BEGINNING,
+    "automatic_tax": ENABLED,
+    "customer": text,
+    "default_payment_method": text,
+    "items": array(fields({"price": text, "quantity": positive}, ("price",))),
+    # To be said always: what happens without it (an incomplete subscription) does not happen here.
+    "payment_behavior": choice("error_if_incomplete"),
+}
 _SUBSCRIPTION: dict[str, Reader] = {
     "cancel_at_period_end": boolean,
     "cancellation_details": _CANCELLATION,
+    "default_payment_method": optional_text,
     "description": optional_text,
     "items": _ITEMS,
     "metadata": metadata,
@@ -70,6 +81,13 @@ ROUTES = [
         "subscriptions",
         {**PAGE, "customer": text, "price": text, "status": text, "test_clock": text},
         listed("subscription", _keeps_subscription),
+    ),
+    route(
+        "POST",
+        "subscriptions",
+        _CREATION,
+        lambda call: subscribing.create(call.state, call.params, call.base_url),
+        ("customer", "items", "payment_behavior"),
     ),
     route(
         "POST",
