@@ -18,6 +18,7 @@ from chalicelib.connectors.errors import FileRefused
 from chalicelib.connectors.formats import TextFile, read_text
 from chalicelib.connectors.forms.model import DelimitedFormat
 
+NAMED = {"header": False, "names": ["a", "b"]}
 TRAILER = {"prefix": "TRL", "count": 1, "total": 2, "total_field": "account.balance"}
 
 
@@ -49,6 +50,22 @@ def read(content: bytes, folder: Path, columns: tuple[str, ...] = ("a", "b"), **
         (b"a||b\n1||2\nTRL||one||2\n", {"trailer": TRAILER}, "unreadable_trailer", 3, None),
         (b"a||b\n1||2\nTRL||1\n\n\n", {"trailer": TRAILER}, "unreadable_trailer", 3, None),
         (b"a||b\n1||2\nTRL||1||1,000\n", {"trailer": TRAILER}, "unreadable_trailer", 3, None),
+        (b"HDR\na||c\n1||2\n", {"skip_lines": 1}, "missing_column", 2, None),
+        (b"HDR\n\na||b\n", {"skip_lines": 1}, "empty_file", 2, None),
+        (b"HDR\na||b", {"skip_lines": 2}, "empty_file", None, None),
+        (b"# one\n# two\n", {"comment": "#"}, "empty_file", None, None),
+        (b"# one\na||b||a\n", {"comment": "#"}, "duplicate_column", 2, None),
+        (b"", NAMED, "empty_file", None, None),
+        (b"HDR\n", NAMED | {"skip_lines": 2}, "empty_file", None, None),
+        (b"1||2\n", {"header": False, "names": ["a", "c"]}, "missing_column", None, None),
+        (b"1||2\n", NAMED | {"trailer": TRAILER}, "missing_trailer", 1, None),
+        (b"HDR\n1||2\nTRL||one||2\n", NAMED | {"skip_lines": 1, "trailer": TRAILER}, "unreadable_trailer", 3, None),
+        (b"a||b\n1||\xff\xff\n", {"encoding": "big5"}, "wrong_encoding", 2, 8),
+        (b"a||b\n1||\x8012\n", {"encoding": "latin-1"}, "wrong_encoding", 2, 8),
+        (b"a||b\n1||\x8112\n", {"encoding": "cp1252"}, "wrong_encoding", 2, 8),
+        ("a||größe\n".encode(), {"encoding": "cp1252", "columns": ("größe",)}, "wrong_encoding", 1, 0),
+        ("a||帳號\n".encode("big5"), {"encoding": "gbk", "columns": ("a", "帳號")}, "wrong_encoding", 1, 0),
+        ("HDR\na||é\n".encode(), {"encoding": "cp1252", "skip_lines": 1, "columns": ("é",)}, "wrong_encoding", 2, None),
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused_with_its_place(tmp_path, content, members, code, line, byte):
@@ -106,6 +123,51 @@ def test_a_carriage_return_inside_a_line_ends_no_line_and_is_counted(tmp_path):
     assert text.stray_returns == 1
 
 
+@pytest.mark.parametrize(
+    ("content", "members", "rows", "first_line"),
+    [
+        (b"1||2\n3||4\n", NAMED, b"1||2\n3||4\n", 1),
+        (b"\xef\xbb\xbf1||2\n", NAMED, b"1||2\n", 1),
+        (b"HDR 2005\r\n1||2\r\n", NAMED | {"skip_lines": 1}, b"1||2\n", 2),
+        (b"HDR\n#\n1||2\n", NAMED | {"skip_lines": 1, "comment": "#"}, b"\n1||2\n", 2),
+        (b"HDR\n", NAMED | {"skip_lines": 1}, b"", 2),
+        (b"HDR\n\nx\na||b\n1||2\n", {"skip_lines": 3}, b"1||2\n", 5),
+        (b"# made by\n#\na||b\n1||2\n#3||4\n5||# 6\n", {"comment": "#"}, b"1||2\n\n5||# 6\n", 4),
+        ("a||b\n※ 注||1\n1||※\n".encode(), {"comment": "※"}, "\n1||※\n".encode(), 2),
+        (b'a||b\n#1||"x\n1||"2\n3"\n', {"comment": "#", "quote": '"'}, '\n1||"2\ufdd03"\n\n'.encode(), 2),
+        (b'a||b\n1||"x\n#y"\n#"\n', {"comment": "#", "quote": '"'}, '1||"x\ufdd0#y"\n\n\n'.encode(), 2),
+        (b"a||b\n1||2\n#\nTRL||1||2\n#\n", {"comment": "#", "trailer": TRAILER}, b"1||2\n\n", 2),
+    ],
+)
+def test_what_stands_before_the_rows_or_is_none_is_held_back_and_lines_keep_their_numbers(
+    tmp_path, content, members, rows, first_line
+):
+    text = read(content, tmp_path, **members)
+    assert (text.path.read_bytes(), text.first_line, text.headings) == (rows, first_line, ("a", "b"))
+    assert text.lines == rows.count(b"\n")
+
+
+@pytest.mark.parametrize("delimiter", ["|!", "\x01", "\t", "^|^", "§§§§"])
+def test_what_parts_columns_may_be_any_mark_of_up_to_four_characters(tmp_path, delimiter):
+    text = read(f"a|b{delimiter}b\n1|{delimiter}!2\n".encode(), tmp_path, columns=("a|b", "b"), delimiter=delimiter)
+    assert text.headings == ("a|b", "b")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "written"),
+    [
+        ("big5", "恒碁裏".encode("cp950")),
+        ("big5hkscs", "恒碁裏".encode("big5hkscs")),
+        ("cp1252", b"\x80 \x93Stra\xdfe\x94"),
+        ("latin-1", b"\xa4 Stra\xdfe"),
+    ],
+)
+def test_a_text_is_read_in_the_encoding_that_the_mapping_names(tmp_path, encoding, written):
+    meant = {"cp1252": "€ “Straße”", "latin-1": "¤ Straße"}.get(encoding, "恒碁裏")
+    text = read(b"a||b\n1||" + written + b"\n", tmp_path, encoding=encoding)
+    assert text.path.read_text(encoding="utf-8") == f"1||{meant}\n"
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "gb18030"])
 def test_a_byte_order_mark_is_no_part_of_the_first_heading(tmp_path, encoding):
     assert read("\ufeffa||b\n1||2\n".encode(encoding), tmp_path, encoding=encoding).headings == ("a", "b")
@@ -135,22 +197,23 @@ def test_blanks_at_the_edge_of_a_column_are_noticed(tmp_path):
 @given(
     lines=st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30), max_size=20),
     encoding=st.sampled_from(["utf-8", "gb18030"]),
+    skipped=st.integers(0, 3),
     ends=st.lists(st.sampled_from(["\n", "\r\n"]), min_size=30, max_size=30),
     block=st.integers(1, 40),
     trailer=st.booleans(),
 )
-def test_any_lines_come_through_in_blocks_of_any_size(tmp_path_factory, lines, encoding, ends, block, trailer):
+def test_any_lines_come_through_in_blocks_of_any_size(tmp_path_factory, lines, encoding, skipped, ends, block, trailer):
     folder = tmp_path_factory.mktemp("text")
-    all_lines = ["a||b", *lines, *(["TRL||1||2"] if trailer else [])]
+    all_lines = [*["HDR||5"] * skipped, "a||b", *lines, *(["TRL||1||2"] if trailer else [])]
     content = "".join(line + end for line, end in zip(all_lines, ends, strict=False)).encode(encoding)
     whole, formats.BLOCK = formats.BLOCK, block
     try:
-        text = read(content, folder, encoding=encoding, trailer=TRAILER if trailer else None)
+        text = read(content, folder, encoding=encoding, skip_lines=skipped, trailer=TRAILER if trailer else None)
     finally:
         formats.BLOCK = whole
     written = text.path.read_bytes().decode().split("\n")[:-1]
     assert [line.strip() for line in written] == [line.strip() for line in lines]
-    assert text.lines == len(lines)
+    assert (text.lines, text.first_line) == (len(lines), skipped + 2)
 
 
 def test_a_file_without_headings_is_refused_without_repeating_what_may_be_a_borrower(tmp_path):

@@ -6,6 +6,7 @@ written under a name that stands in an archive, and of an archive no more is hel
 
 from __future__ import annotations
 
+import errno
 import io
 import re
 import struct
@@ -90,7 +91,7 @@ class _Gunzipped:
             if content := self._unpack(most):
                 return self._unpacked.checked(content, self._taken)
             if not self._member.eof and not self._take():
-                raise _damaged("The gzip file ends before its content does: it was cut short")
+                raise FileRefused("damaged_container", "The gzip file ends before its content does: it was cut short")
 
     def _unpack(self, most: int) -> bytes:
         try:
@@ -98,7 +99,9 @@ class _Gunzipped:
         except zlib.error as error:
             if "incorrect header" in str(error) and not self._unpacked.bytes:
                 raise FileRefused("wrong_container", "The file is not gzip, as the mapping says it is") from None
-            raise _damaged("The gzip file is damaged: what it holds does not agree with its checksum") from None
+            raise FileRefused(
+                "damaged_container", "The gzip file is damaged: what it holds does not agree with its checksum"
+            ) from None
         self._packed = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
         return content
 
@@ -116,17 +119,20 @@ class _Gunzipped:
         return bool(self._packed)
 
 
+_DAMAGED = ("damaged_container", "The zip is damaged: what it holds does not agree with its checksum")
+
+
 class _Member:
     """The content of one file in an archive."""
 
     def __init__(self, archive: zipfile.ZipFile, listed: zipfile.ZipInfo, at_most: int) -> None:
         self._listed = listed
         self._unpacked = _Unpacked(at_most)
-        with _refusing_what_is_broken():
+        with _broken_is_refused(*_DAMAGED):
             self._stream = archive.open(listed)
 
     def read(self, size: int = -1, /) -> bytes:
-        with _refusing_what_is_broken():
+        with _broken_is_refused(*_DAMAGED):
             content = self._stream.read(size if size >= 0 else BLOCK)
         return self._unpacked.checked(content, self._listed.compress_size)
 
@@ -145,7 +151,7 @@ def _unzipped(source: Readable, form: FormDocument, work: Path, stack: ExitStack
     archive = _archive(source, work / "packed.zip", form.max_unpacked_bytes, stack)
     files = _files(archive)
     holds_one_archive = len(files) == 1 and _is_archive(files[0])
-    chosen = files[0] if holds_one_archive and not outer_pattern else _pick(files, outer_pattern or pattern)
+    chosen = _pick(files, outer_pattern or ("" if holds_one_archive else pattern))
     member = _Member(archive, chosen, form.max_unpacked_bytes)
     if not _is_archive(chosen):
         return member
@@ -161,12 +167,8 @@ def _archive(source: Readable, path: Path, at_most: int, stack: ExitStack) -> zi
     stack.callback(path.unlink, missing_ok=True)
     spool(source, path, at_most)
     file = stack.enter_context(_ArchiveFile(path))
-    try:
+    with _broken_is_refused("wrong_container", "The file is not a zip, as the mapping says it is, or was cut short"):
         return stack.enter_context(zipfile.ZipFile(file))
-    except (*_BROKEN, OSError):
-        raise FileRefused(
-            "wrong_container", "The file is not a zip, as the mapping says it is, or was cut short"
-        ) from None
 
 
 def _files(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
@@ -178,7 +180,7 @@ def _files(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
         name = member.filename.replace("\\", "/")
         if name.startswith("/") or ".." in name.split("/") or re.match("[A-Za-z]:", name):
             raise FileRefused("unsafe_member", "The zip holds a file whose name leads out of it, as no honest one does")
-    return [m for m in members if not m.is_dir() and not m.filename.startswith("__MACOSX/")]
+    return [m for m in members if not m.filename.endswith("/") and not m.filename.startswith("__MACOSX/")]
 
 
 def _pick(files: list[zipfile.ZipInfo], pattern: str) -> zipfile.ZipInfo:
@@ -219,15 +221,14 @@ def _is_archive(file: zipfile.ZipInfo) -> bool:
 
 
 @contextmanager
-def _refusing_what_is_broken() -> Generator[None]:
+def _broken_is_refused(code: str, sentence: str) -> Generator[None]:
     try:
         yield
-    except _BROKEN:
-        raise _damaged("The zip is damaged: what it holds does not agree with its checksum") from None
-
-
-def _damaged(sentence: str) -> FileRefused:
-    return FileRefused("damaged_container", sentence)
+    except (*_BROKEN, OSError) as error:
+        # A damaged list of members names places before the file's beginning, where no disk can go.
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
+        raise FileRefused(code, sentence) from None
 
 
 def _too_many_members() -> FileRefused:

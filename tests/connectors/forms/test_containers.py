@@ -201,7 +201,7 @@ def test_content_longer_than_the_mapping_allows_is_refused(tmp_path, container):
     assert refused(packed(content, container), tmp_path, max_unpacked_bytes=4999, **members) == "unpacks_too_far"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     kind=st.sampled_from(["gzip", "zip", "zip in zip"]),
     changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=4),
