@@ -13,16 +13,21 @@ from ipaddress import IPv6Address, ip_address, ip_network
 
 from pydantic import BaseModel, ConfigDict, PositiveInt
 from pynamodb.attributes import UnicodeAttribute
+from pynamodb.expressions.condition import Condition
 
 from chalicelib.identity.keyed import keyed_hash
 from chalicelib.platform import limits
 from chalicelib.platform.attributes import IntegerAttribute
+from chalicelib.platform.commit import Check
 from chalicelib.platform.documents import path
 from chalicelib.platform.errors import Conflict, TooManyRequests
 from chalicelib.platform.store import SharedModel, shared
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 _IPV6_NETWORK = 64
+
+CHECKOUT = "checkout"
+"""The `sk` of what says who is at a checkout."""
 
 _PAGE_IS_OPEN = timedelta(hours=25)
 """How long a checkout page that is opened now can be paid on: Stripe closes it after a day. An hour is to spare."""
@@ -80,15 +85,20 @@ def admit_checkout(tenant_id: str, email: str, *, now: datetime) -> None:
     Raises Conflict when another sign-up with the address is at its checkout.
     """
     model = shared().bind(AtCheckout)
-    held = model(f"checkout#{keyed_hash(email.lower())}", "checkout")
-    free = model.tenant_id.does_not_exist() | (model.tenant_id == tenant_id)
-    free |= model.forget_after <= int(now.timestamp())
+    held = model(_held_at(email), CHECKOUT)
     until = int((now + _PAGE_IS_OPEN).timestamp())
-    if not held.update_if(free, [model.tenant_id.set(tenant_id), model.forget_after.set(until)]):
+    if not held.update_if(
+        _is_free_for(tenant_id, now), [model.tenant_id.set(tenant_id), model.forget_after.set(until)]
+    ):
         raise Conflict(
             "another sign-up with this e-mail address is at its checkout; pay there, or wait a day until it closes",
             rule="email_at_checkout",
         )
+
+
+def at_no_other_checkout(tenant_id: str, email: str, *, now: datetime) -> Check:
+    """What holds a transaction to nobody else paying for a sign-up with an e-mail address: that one will need it."""
+    return Check(shared().bind(AtCheckout), _held_at(email), CHECKOUT, _is_free_for(tenant_id, now))
 
 
 def network_of(source: str) -> str:
@@ -101,6 +111,16 @@ def network_of(source: str) -> str:
     if isinstance(found, IPv6Address):
         return str(found.ipv4_mapped or ip_network((found, _IPV6_NETWORK), strict=False))
     return str(found)
+
+
+def _held_at(email: str) -> str:
+    return f"{CHECKOUT}#{keyed_hash(email.lower())}"
+
+
+def _is_free_for(tenant_id: str, now: datetime) -> Condition:
+    model = shared().bind(AtCheckout)
+    free = model.tenant_id.does_not_exist() | (model.tenant_id == tenant_id)
+    return free | (model.forget_after <= int(now.timestamp()))
 
 
 def _take(name: str, limit: int, window: timedelta, now: datetime) -> None:

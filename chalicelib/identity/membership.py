@@ -53,19 +53,25 @@ def invite(tenant_id: str, *, email: str, name: str | None, role: Role, seats: i
     """A person who has been invited and takes one of the tenant's `seats`; they join when they first sign in.
 
     Raises Forbidden when the caller may not give that role, and Conflict when every seat is in use or the address
-    cannot be used. Of an address that is another tenant's, nothing more is said.
+    cannot be used. Of an address that is another tenant's, or that somebody pays for a sign-up with at this moment,
+    nothing more is said.
     """
+    from chalicelib.identity.abuse import at_no_other_checkout  # cold start: it brings pydantic along
+
     _check_may_give(by, role)
     address = email.lower()
     if address.rpartition(".")[2] in _NO_MAIL_REACHES:
         raise _unusable()
+    unpaid = at_no_other_checkout(tenant_id, address, now=now)
     for _ in range(TRIES):
         user = _new_user(tenant_id, address, name, role, now)
         counted = recount(tenant_id, NOBODY, counts_for(role, INVITED), seats=seats)
-        if commit_one(shared(), Group(user.pk, [*_entered(user), *counted, *standing(by)])):
+        if commit_one(shared(), Group(user.pk, [*_entered(user), *counted, unpaid, *standing(by)])):
             logger.info("invited", extra={"tenant_id": tenant_id, "user_id": user.pk, "role": role, "by": by.subject})
             return user
         _check_free(tenant_id, address)
+        if not commit_one(shared(), Group(tenant_id, [unpaid])):
+            raise _unusable()
         check_standing(by)
         _check_seats(tenant_id, seats)
     raise _busy()
@@ -298,7 +304,7 @@ def _check_an_owner_remains(tenant_id: str, before: Counted, after: Counted) -> 
 
 
 def _unusable() -> Conflict:
-    # The same for an address that no mail reaches and for one of another tenant's: neither tells which it is.
+    # The same for an address that no mail reaches, one of another tenant's and one at a checkout: it tells not which.
     return Conflict("that address cannot be used here; ask the person for another one", pointer="/email")
 
 

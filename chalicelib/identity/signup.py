@@ -157,11 +157,12 @@ def check_out(tenant_id: str, token: str, *, now: datetime) -> str:
         raise Conflict("this sign-up has subscribed already", state=record.state)
     if record.email_verified_at is None:
         raise Conflict("the address is not verified yet; send the code that was mailed to it", rule="email_unverified")
+    # In this order: from here on nobody invites the address, so whoever has it has it by now.
+    abuse.admit_checkout(tenant_id, record.owner_email, now=now)
     if people.find_by_email(record.owner_email) is not None:
         raise Conflict(
             "somebody with this e-mail address uses Duebridge already; sign up with another", rule="email_taken"
         )
-    abuse.admit_checkout(tenant_id, record.owner_email, now=now)
     model = records()
     # Never of a tenant that has just subscribed, which would be forgotten with its data, nor of one that is forgotten.
     if not record.update_if(

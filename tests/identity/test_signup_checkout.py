@@ -9,7 +9,7 @@ import pytest
 
 from chalicelib.billing.errors import PaymentsUnavailable
 from chalicelib.billing.process import follow_checkout
-from chalicelib.identity import abuse, add_owner, signup
+from chalicelib.identity import abuse, add_owner, people, signup
 from chalicelib.identity.signup import claim, progress, verify
 from chalicelib.platform.errors import Conflict, Gone, Invalid, NotFound
 from chalicelib.platform.ids import new_id
@@ -18,6 +18,7 @@ from chalicelib.tenancy import find_tenant, records
 from chalicelib.tenancy.provisioning import provision
 from tests.billing.payments import Payments, no_stripe, payments, stripe_server  # noqa: F401 - fixtures
 from tests.billing.subscribers import Killed, Saboteur
+from tests.identity import crowd
 from tests.identity.applicants import Applicant, apply, check_out, code_for, other_code, prove
 
 DAY = timedelta(days=1)
@@ -186,6 +187,43 @@ def test_of_two_sign_ups_with_one_address_the_second_cannot_be_paid_beside_the_f
     with pytest.raises(Conflict) as taken:
         check_out(second, now + 2 * DAY)
     assert taken.value.problem()["rule"] == "email_taken"
+
+
+def test_nobody_invites_an_address_that_is_being_paid_for_so_what_is_paid_can_be_set_up(payments, proved, now):  # noqa: F811
+    owner = crowd.owner_of(new_id("ten"), now)
+    answers = []
+    for taken in (proved.email.upper(), crowd.owner_of(new_id("ten"), now).email):
+        with pytest.raises(Conflict) as refused:
+            crowd.invited(owner.tenant_id, "collector", crowd.caller(owner), now, email=taken)
+        answers.append(refused.value.problem())
+    assert answers[0] == answers[1], "that somebody is signing up is not told"
+    assert crowd.counted(owner.tenant_id) == (1, 1, 1)
+
+    payments.pay(proved.page)
+    follow_checkout(proved.record.checkout_session_id)
+    provision(proved.tenant_id)
+    assert people.find_by_email(proved.email).tenant_id == proved.tenant_id
+
+
+def test_an_address_that_was_not_paid_for_can_be_invited_once_the_page_has_closed(proved, now):
+    owner = crowd.owner_of(new_id("ten"), now)
+    later = now + DAY + timedelta(hours=2)
+    assert crowd.invited(owner.tenant_id, "collector", crowd.caller(owner), later, email=proved.email).pk
+
+
+def test_an_invitation_at_the_very_moment_of_the_checkout_is_found_by_it(payments, now, monkeypatch):  # noqa: F811
+    applicant, owner = apply(now), crowd.owner_of(new_id("ten"), now)
+    admit = abuse.admit_checkout
+
+    def overtaken(*arguments, **options) -> None:
+        crowd.invited(owner.tenant_id, "collector", crowd.caller(owner), now, email=applicant.email)
+        admit(*arguments, **options)
+
+    monkeypatch.setattr(abuse, "admit_checkout", overtaken)
+    with pytest.raises(Conflict) as taken:
+        prove(applicant, now)
+    assert taken.value.problem()["rule"] == "email_taken"
+    assert applicant.record.customer_id is None, "nothing could be paid there"
 
 
 def test_who_lost_the_first_sign_up_pays_for_the_second_once_the_firsts_page_has_closed(payments, proved, now):  # noqa: F811

@@ -125,6 +125,12 @@ def test_nobody_reads_or_deletes_more_of_a_shared_table_than_their_work_asks(fun
     assert not beyond & {a.split(":")[1] for statement in about for a in statement["Action"]}
 
 
+def test_an_invitation_may_be_held_to_what_is_being_paid_for_and_counts_are_only_drawn_on() -> None:
+    policy = next(each for each in POLICIES if each.stem == "api_handler")
+    (about,) = [each for each in statements(policy) if "-limits" in json.dumps(each["Resource"])]
+    assert about["Action"] == ["dynamodb:ConditionCheckItem", "dynamodb:UpdateItem"]
+
+
 def test_billing_reads_no_secret_but_stripes() -> None:
     policy = next(each for each in POLICIES if each.stem == "bill")
     (reading,) = [each for each in statements(policy) if "secretsmanager:GetSecretValue" in each["Action"]]
