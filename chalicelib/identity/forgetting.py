@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 
 from chalicelib.identity import api_keys, cognito, people
 from chalicelib.identity.key_ring import RING, KeyRing
-from chalicelib.identity.membership import release
 from chalicelib.identity.people import HEADCOUNT, IDENTITY, PERSON, Headcount, IdentityPointer, User
+from chalicelib.identity.removal import release
 from chalicelib.platform.batches import read_partition
 from chalicelib.platform.store import StoredModel, shared
 from chalicelib.platform.telemetry import logger

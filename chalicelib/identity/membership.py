@@ -11,13 +11,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from pynamodb.expressions.condition import Condition
-
 from chalicelib.identity import cognito, people, sessions
 from chalicelib.identity.people import (
     ACTIVE,
     EMAIL,
-    IDENTITY,
     INVITED,
     NOBODY,
     OWNER,
@@ -26,16 +23,16 @@ from chalicelib.identity.people import (
     TRIES,
     Counted,
     EmailPointer,
-    IdentityPointer,
     Listing,
     User,
     counts_for,
     recount,
 )
 from chalicelib.identity.permissions import SELF, Role, scopes_of
+from chalicelib.identity.removal import make_way, release, removal_of, unchanged
 from chalicelib.identity.standing import check_standing, no_longer, standing
 from chalicelib.platform.clock import utc_now
-from chalicelib.platform.commit import Delete, Group, Put, Update, Write, commit_one
+from chalicelib.platform.commit import Group, Put, Update, Write, commit_one
 from chalicelib.platform.errors import Conflict, Forbidden, NotFound
 from chalicelib.platform.ids import is_id, new_id
 from chalicelib.platform.store import shared
@@ -50,7 +47,8 @@ _NO_MAIL_REACHES = ("invalid", "local", "localhost")
 
 
 def invite(tenant_id: str, *, email: str, name: str | None, role: Role, seats: int, by: Caller, now: datetime) -> User:
-    """A person who has been invited and takes one of the tenant's `seats`; they join when they first sign in.
+    """A person who has been invited and takes one of the tenant's `seats`; they join when they first sign in. An
+    invitation by another tenant that was not followed for long gives way to this one.
 
     Raises Forbidden when the caller may not give that role, and Conflict when every seat is in use or the address
     cannot be used. Of an address that is another tenant's, or that somebody pays for a sign-up with at this moment,
@@ -69,11 +67,13 @@ def invite(tenant_id: str, *, email: str, name: str | None, role: Role, seats: i
         if commit_one(shared(), Group(user.pk, [*_entered(user), *counted, unpaid, *standing(by)])):
             logger.info("invited", extra={"tenant_id": tenant_id, "user_id": user.pk, "role": role, "by": by.subject})
             return user
+        # Whoever may not invite takes no address from anybody.
+        check_standing(by)
+        _check_seats(tenant_id, seats)
+        make_way(address, to=tenant_id, now=now)
         _check_free(tenant_id, address)
         if not commit_one(shared(), Group(tenant_id, [unpaid])):
             raise _unusable()
-        check_standing(by)
-        _check_seats(tenant_id, seats)
     raise _busy()
 
 
@@ -122,7 +122,7 @@ def change_person(
         model = type(user)
         changes = [model.role.set(role)] if role is not None else []
         changes += [model.name.set(name)] if name is not None else []
-        change = Update(model, user.pk, PERSON, [*changes, model.version.add(1)], _unchanged(user))
+        change = Update(model, user.pk, PERSON, [*changes, model.version.add(1)], unchanged(user))
         if commit_one(shared(), Group(user.pk, [change, *recount(tenant_id, before, after), *standing(by, user.pk)])):
             logger.info(
                 "person changed",
@@ -181,19 +181,6 @@ def check_may_invite_again(user: User, by: Caller) -> None:
         raise Conflict(f"the person {why}", state=user.state)
 
 
-def release(user: User) -> None:
-    """Ends what a removed person signed in with, and then frees the address; nothing happens when that was done.
-
-    The address stays taken until the sign-in is gone, so that a person who is invited anew never loses theirs.
-    """
-    pointer = shared().bind(EmailPointer).find(people.email_key(user.email), EMAIL)
-    if pointer is None or pointer.user_id != user.pk:
-        return
-    cognito.sign_out_everywhere(user.email)
-    cognito.delete_user(user.email)
-    pointer.delete_if(type(pointer).user_id == user.pk)
-
-
 def _new_user(tenant_id: str, address: str, name: str | None, role: str, now: datetime) -> User:
     return shared().bind(User)(
         new_id("usr", at=now), PERSON, tenant_id=tenant_id, email=address, name=name, role=role, invited_at=now
@@ -209,35 +196,10 @@ def _entered(user: User) -> list[Write]:
 
 
 def _removed(user: User, by: Caller, now: datetime) -> bool:
-    model = type(user)
-    change = Update(
-        model,
-        user.pk,
-        PERSON,
-        [
-            model.state.set(REMOVED),
-            model.removed_at.set(now),
-            model.sessions_valid_after.set(now),
-            model.issuer.remove(),
-            model.subject.remove(),
-            model.totp_since.remove(),
-            model.version.add(1),
-        ],
-        _unchanged(user),
-    )
-    writes: list[Write] = [change, *recount(user.tenant_id, counts_for(user.role, user.state), NOBODY)]
-    if user.issuer is not None and user.subject is not None:
-        key = people.identity_key(user.issuer, user.subject)
-        writes.append(Delete(shared().bind(IdentityPointer), key, IDENTITY))
-    if not commit_one(shared(), Group(user.pk, [*writes, *standing(by, user.pk)])):
+    if not commit_one(shared(), Group(user.pk, [*removal_of(user, now), *standing(by, user.pk)])):
         return False
     logger.info("person removed", extra={"tenant_id": user.tenant_id, "user_id": user.pk, "by": by.subject})
     return True
-
-
-def _unchanged(user: User) -> Condition:
-    model = type(user)
-    return (model.state == user.state) & (model.version == user.version)
 
 
 def _is_owner_of(user: User, tenant_id: str) -> bool:

@@ -16,7 +16,7 @@ from typing import Annotated, Literal, cast
 from pydantic import AfterValidator, Field
 
 from chalicelib.billing import Interval, Locale, find_plan, open_checkout
-from chalicelib.identity import abuse, api_keys, people, texts, verification
+from chalicelib.identity import abuse, api_keys, people, removal, texts, verification
 from chalicelib.platform.commit import Group, Update, commit_one
 from chalicelib.platform.errors import Conflict, Gone, Invalid, NotFound, Unavailable
 from chalicelib.platform.http import Strict
@@ -150,7 +150,7 @@ def check_out(tenant_id: str, token: str, *, now: datetime) -> str:
 
     Raises NotFound like `progress`; Conflict for a sign-up whose mailbox is not proved, that has subscribed already, or
     whose address belongs to a person of another tenant or is at the checkout of another sign-up (which is said only to
-    whoever has the mailbox); and what `open_checkout` raises.
+    whoever has the mailbox; an invitation that was not followed for long gives way); and what `open_checkout` raises.
     """
     record, _ = _claimant(tenant_id, token)
     if record.state != PENDING:
@@ -159,6 +159,7 @@ def check_out(tenant_id: str, token: str, *, now: datetime) -> str:
         raise Conflict("the address is not verified yet; send the code that was mailed to it", rule="email_unverified")
     # In this order: from here on nobody invites the address, so whoever has it has it by now.
     abuse.admit_checkout(tenant_id, record.owner_email, now=now)
+    removal.make_way(record.owner_email, to=tenant_id, now=now)
     if people.find_by_email(record.owner_email) is not None:
         raise Conflict(
             "somebody with this e-mail address uses Duebridge already; sign up with another", rule="email_taken"
