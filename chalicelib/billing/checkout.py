@@ -69,6 +69,17 @@ def close_page(record: TenantRecord) -> None:
         _expire(session.id)
 
 
+def close_unless_paid(record: TenantRecord) -> bool:
+    """Closes the tenant's page for good; False when it was completed and what it led to has not come to nothing: a bank
+    debit may be on its way for weeks. Raises Conflict when it was paid a moment ago."""
+    session = find_session(record.checkout_session_id) if record.checkout_session_id else None
+    if session is None:
+        return True
+    if session.status == "open":
+        _expire(session.id)
+    return session.status != "complete" or _has_come_to_nothing(record, _subscription_of(session))
+
+
 def find_session(session_id: str) -> Session | None:
     """A checkout session as Stripe has it now; None when there is none of that id. Raises stripe.StripeError."""
     import stripe  # cold start: most calls of the API never speak to Stripe

@@ -72,6 +72,17 @@ def forget_customer(tenant_id: str) -> None:
     send("leaving", tenant_id, [{"tenant_id": tenant_id, "action": "erase"}])
 
 
+def forget_applicant(record: TenantRecord) -> None:
+    """Deletes what Stripe has of somebody who signed up and never paid, also a customer that a killed call made and did
+    not note. Repeating it is harmless. Raises stripe.StripeError."""
+    if record.email_verified_at is None and record.customer_id is None:
+        return  # before the mailbox is proved Stripe hears of nobody
+    found = stripe_client().v1.customers.list({"email": record.owner_email, "limit": 100}).auto_paging_iter()
+    made = {each.id for each in found if each.metadata and each.metadata.to_dict().get("tenant_id") == record.pk}
+    for customer_id in sorted(made | ({record.customer_id} if record.customer_id else set())):
+        _delete(customer_id)
+
+
 def _make_clock(record: TenantRecord) -> str:
     clock = stripe_client().v1.test_helpers.test_clocks.create(
         # The moment of the sign-up and not the present one: a repeated call must ask for the very same.

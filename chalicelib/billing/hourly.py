@@ -12,10 +12,12 @@ from chalicelib.billing.checkout import close_page
 from chalicelib.billing.clock import billing_now
 from chalicelib.billing.ending import cancel
 from chalicelib.billing.follow import ENDED, Outcome, follow
+from chalicelib.billing.lapsed import forget_if_over
 from chalicelib.billing.process import follow_checkout
 from chalicelib.billing.reconcile import reconcile
 from chalicelib.billing.usage import count_hour, report_hours
 from chalicelib.platform.aws import send
+from chalicelib.platform.clock import utc_now
 from chalicelib.platform.errors import NotFound
 from chalicelib.platform.telemetry import logger
 from chalicelib.tenancy import State, TenantRecord, find_tenant, is_due_for_erasure, open_tenant, records, step_by_time
@@ -32,7 +34,7 @@ def ask_all() -> int:
     """Sends a message for every tenant that has something to be looked at; returns how many. Costs a scan of the
     registry."""
     model = records()
-    pays = (model.state != State.PENDING) | model.checkout_session_id.exists()
+    pays = (model.state != State.PENDING) | model.checkout_session_id.exists() | (model.pending_until <= utc_now())
     looked_at = (model.sk == "tenant") & (model.state != State.ERASED) & pays
     asked = [
         {"tenant_id": record.pk, "action": "hour"} for record in model.scan(looked_at, attributes_to_get=["pk", "sk"])
@@ -60,6 +62,7 @@ def hour_of(tenant_id: str) -> None:
             return
         case State.PENDING:
             look_at_checkout(record)
+            forget_if_over(tenant_id, now=utc_now())
         case State.CLOSING:
             _look_at_closing(record)
         case _:

@@ -24,7 +24,7 @@ from chalicelib.platform.ids import is_id, new_id
 from chalicelib.platform.settings import settings
 from chalicelib.platform.store import shared
 from chalicelib.platform.telemetry import logger
-from chalicelib.tenancy import PENDING, TenantRecord, records, steps
+from chalicelib.tenancy import PENDING, TenantRecord, pending_members, records, steps
 
 FIRST_KEY_NAME = "owner"
 
@@ -109,7 +109,7 @@ def sign_up(application: Application, *, source: str, now: datetime) -> SignedUp
         claim_hash=_hash(token),
         verification=verification.kept(tenant_id, code, now=now),
         created_at=now,
-        forget_after=_forget_after(now),
+        **pending_members(_over_at(now)),
     )
     record.save(condition=model.pk.does_not_exist())
     with suppress(Unavailable):
@@ -124,7 +124,7 @@ def send_code(tenant_id: str, token: str, *, now: datetime) -> None:
     Raises NotFound like `progress`, Conflict when the mailbox is proved already or the sign-up changes at the same
     moment, TooManyRequests, and Unavailable when the mail is not taken.
     """
-    record, _ = _claimant(tenant_id, token)
+    record, _ = _claimant(tenant_id, token, now)
     if record.email_verified_at is not None:
         raise Conflict("the address is verified already; go on to the checkout", state=record.state)
     abuse.admit_code(record.owner_email, now=now)
@@ -139,7 +139,7 @@ def verify(tenant_id: str, token: str, code: str, *, now: datetime) -> str:
     Done again, it answers the page once more. Raises NotFound like `progress`, what `verification.check` raises for a
     code that is not right, and what `check_out` raises.
     """
-    record, _ = _claimant(tenant_id, token)
+    record, _ = _claimant(tenant_id, token, now)
     if record.email_verified_at is None:
         verification.check(record, code, now=now)
     return check_out(tenant_id, token, now=now)
@@ -152,7 +152,7 @@ def check_out(tenant_id: str, token: str, *, now: datetime) -> str:
     whose address belongs to a person of another tenant or is at the checkout of another sign-up (which is said only to
     whoever has the mailbox; an invitation that was not followed for long gives way); and what `open_checkout` raises.
     """
-    record, _ = _claimant(tenant_id, token)
+    record, _ = _claimant(tenant_id, token, now)
     if record.state != PENDING:
         raise Conflict("this sign-up has subscribed already", state=record.state)
     if record.email_verified_at is None:
@@ -165,19 +165,21 @@ def check_out(tenant_id: str, token: str, *, now: datetime) -> str:
             "somebody with this e-mail address uses Duebridge already; sign up with another", rule="email_taken"
         )
     model = records()
-    # Never of a tenant that has just subscribed, which would be forgotten with its data, nor of one that is forgotten.
+    later = [getattr(model, name).set(value) for name, value in pending_members(_over_at(now)).items()]
+    # Never of a tenant that has just subscribed, which would be forgotten with its data, nor of one that is being
+    # forgotten: that takes the claim's hash away first.
     if not record.update_if(
-        model.pk.exists() & (model.state == PENDING),
-        [model.forget_after.set(_forget_after(now)), model.version.add(1)],
+        (model.state == PENDING) & (model.claim_hash == record.claim_hash), [*later, model.version.add(1)]
     ):
         raise Conflict("the sign-up changed at the same moment; look at it and try again")
     interval = cast("Interval", record.interval)
     return open_checkout(record, find_plan(record.plan), interval=interval).url
 
 
-def progress(tenant_id: str, token: str) -> Progress:
-    """How far a sign-up has come. Raises NotFound, alike for a tenant that does not exist and a token that is wrong."""
-    record, claimed = _claimant(tenant_id, token)
+def progress(tenant_id: str, token: str, *, now: datetime) -> Progress:
+    """How far a sign-up has come. Raises NotFound, alike for a tenant that does not exist, a token that is wrong, and a
+    sign-up whose time is over."""
+    record, claimed = _claimant(tenant_id, token, now)
     verified = record.email_verified_at is not None
     return Progress(verified, record.state, len(record.provisioned), len(steps()), record.ready, claimed)
 
@@ -192,7 +194,7 @@ def claim(tenant_id: str, token: str, *, now: datetime) -> FirstKey:
     Raises NotFound like `progress`, Conflict (with `state`) while the tenant is not ready, Gone when the token was
     spent before.
     """
-    record, claimed = _claimant(tenant_id, token)
+    record, claimed = _claimant(tenant_id, token, now)
     if claimed:
         raise _spent()
     if not record.ready:
@@ -212,11 +214,13 @@ def claim(tenant_id: str, token: str, *, now: datetime) -> FirstKey:
     return FirstKey(text, key.pk, frozenset(key.scopes))
 
 
-def _claimant(tenant_id: str, token: str) -> tuple[TenantRecord, bool]:
+def _claimant(tenant_id: str, token: str, now: datetime) -> tuple[TenantRecord, bool]:
     """The tenant's record for whoever holds its claim token, and whether the token is spent."""
     model, good, spent = records(), _hash(token), _SPENT + _hash(token)
     known = is_id("ten", tenant_id)
-    record = model.find_if(tenant_id, "tenant", model.claim_hash.is_in(good, spent)) if known else None
+    # Only what is pending has an end; it is as good as forgotten then, though the hour comes later.
+    lasts = model.pending_until.does_not_exist() | (model.pending_until > now)
+    record = model.find_if(tenant_id, "tenant", model.claim_hash.is_in(good, spent) & lasts) if known else None
     if record is None:
         raise NotFound("no sign-up under that id for this claim token")
     return record, record.claim_hash == spent
@@ -226,8 +230,8 @@ def _spent() -> Gone:
     return Gone("this claim token has had its API key; make another with that one, by POST /v1/api-keys")
 
 
-def _forget_after(now: datetime) -> int:
-    return int((now + timedelta(days=abuse.sign_up_limits().pending_days)).timestamp())
+def _over_at(now: datetime) -> datetime:
+    return now + timedelta(days=abuse.sign_up_limits().pending_days)
 
 
 def _hash(token: str) -> str:

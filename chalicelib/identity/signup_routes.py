@@ -118,7 +118,7 @@ def post_checkout(call: Call[None], tenant_id: str) -> CheckoutView:
     returns=ProgressView,
 )
 def get_signup(call: Call[None], tenant_id: str) -> ProgressView:
-    found = signup.progress(tenant_id, _bearer(call))
+    found = signup.progress(tenant_id, _bearer(call), now=utc_now())
     return ProgressView(
         tenant_id=tenant_id,
         email_verified=found.email_verified,

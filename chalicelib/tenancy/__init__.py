@@ -14,7 +14,16 @@ from chalicelib.tenancy.lifecycle import (
 )
 from chalicelib.tenancy.notices import announce, tell_trial_ending
 from chalicelib.tenancy.provisioning import begin_provisioning, steps
-from chalicelib.tenancy.registry import ACTIVE, PENDING, TRIALING, TenantRecord, find_tenant, records, terms_of
+from chalicelib.tenancy.registry import (
+    ACTIVE,
+    PENDING,
+    TRIALING,
+    TenantRecord,
+    find_tenant,
+    pending_members,
+    records,
+    terms_of,
+)
 from chalicelib.tenancy.states import Cause, State, Status, allows
 from chalicelib.tenancy.terms import Delays, Entitlements, Terms
 
@@ -44,6 +53,7 @@ __all__ = [
     "is_due_for_erasure",
     "may",
     "open_tenant",
+    "pending_members",
     "records",
     "require",
     "settle",

@@ -172,6 +172,7 @@ def _moved(record: TenantRecord, moves: Sequence[Move], now: datetime) -> dict[s
         "state_since": now,
         "moves": record.moves + len(moves),
         "announcements": [*record.announcements, *told],
+        "pending_until": None,
         "forget_after": None,
     }
     if any(move.after == State.CLOSING for move in moves):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from typing import Any
+
 from pynamodb.attributes import BinaryAttribute, BooleanAttribute, JSONAttribute, UnicodeAttribute, UTCDateTimeAttribute
 
 from chalicelib.platform.attributes import IntegerAttribute, StringsAttribute
@@ -9,6 +12,8 @@ from chalicelib.platform.errors import NotFound
 from chalicelib.platform.store import SharedModel, shared
 from chalicelib.tenancy.states import State
 from chalicelib.tenancy.terms import Terms
+
+_HOUR_COMES_FIRST = timedelta(days=7)
 
 PENDING, TRIALING, ACTIVE = State.PENDING, State.TRIALING, State.ACTIVE
 
@@ -23,7 +28,8 @@ class TenantRecord(SharedModel):
     What Stripe says of the subscription is kept as it was last fetched: `subscription_status` in Stripe's word,
     `seats` as bought in total, `features` by Stripe's lookup keys, `terms` as they were agreed to. Moments that decide
     about money and states are in billing time (`billing.clock`). `announcements` are moves that people and receivers
-    are still to be told of; `moves` counts them all. `forget_after` (epoch seconds) ends a sign-up that nobody paid.
+    are still to be told of; `moves` counts them all. At `pending_until` the time of a sign-up that nobody paid is over;
+    from `forget_after` (epoch seconds) on DynamoDB deletes it whatever happened.
     """
 
     class Meta:
@@ -49,6 +55,7 @@ class TenantRecord(SharedModel):
     provisioning_until = UTCDateTimeAttribute(null=True)
     ready = BooleanAttribute(default=False)
     created_at = UTCDateTimeAttribute()
+    pending_until = UTCDateTimeAttribute(null=True)
     forget_after = IntegerAttribute(null=True)
     verification = JSONAttribute(null=True)
     email_verified_at = UTCDateTimeAttribute(null=True)
@@ -85,6 +92,12 @@ def find_tenant(tenant_id: str) -> TenantRecord:
     if record is None:
         raise NotFound("no such tenant")
     return record
+
+
+def pending_members(until: datetime) -> dict[str, Any]:
+    """The members that end a sign-up's time at a moment. The hour forgets it then, at Stripe too; DynamoDB, which knows
+    nothing of Stripe, comes a week later at the earliest, so that the hour is always first."""
+    return {"pending_until": until, "forget_after": int((until + _HOUR_COMES_FIRST).timestamp())}
 
 
 def terms_of(record: TenantRecord) -> Terms:

@@ -37,7 +37,7 @@ def ready(signed_up) -> Applicant:
 
 
 VERBS = {
-    "progress": lambda tenant_id, token, now: progress(tenant_id, token),
+    "progress": lambda tenant_id, token, now: progress(tenant_id, token, now=now),
     "code": lambda tenant_id, token, now: send_code(tenant_id, token, now=now),
     "verify": lambda tenant_id, token, now: verify(tenant_id, token, "000000", now=now),
     "checkout": lambda tenant_id, token, now: check_out(tenant_id, token, now=now),
@@ -71,7 +71,7 @@ def test_a_tenant_that_is_not_ready_gives_no_key_and_keeps_its_token(signed_up, 
         claim(signed_up.tenant_id, signed_up.token, now=now)
     assert refused.value.problem()["state"] == "pending"
     assert keys_of(signed_up.tenant_id) == []
-    assert not progress(signed_up.tenant_id, signed_up.token).claimed
+    assert not progress(signed_up.tenant_id, signed_up.token, now=now).claimed
 
 
 def test_a_claim_gives_a_key_that_works_for_every_scope_of_that_tenant(ready, now):
@@ -91,7 +91,7 @@ def test_a_second_claim_is_told_that_the_first_had_the_key(ready, now):
     text = claim(ready.tenant_id, ready.token, now=now).text
     with pytest.raises(Gone):
         claim(ready.tenant_id, ready.token, now=now)
-    assert progress(ready.tenant_id, ready.token).claimed
+    assert progress(ready.tenant_id, ready.token, now=now).claimed
     assert len(keys_of(ready.tenant_id)) == 1
     assert api_keys.verify(text, now=now)
 
@@ -154,6 +154,6 @@ def test_a_claim_killed_before_the_token_was_spent_can_be_made_again(ready, now,
 def test_a_tenant_that_was_provisioned_step_by_step_can_be_claimed(signed_up, now):
     signed_up.record.update(actions=[records().state.set("trialing")])
     provision(signed_up.tenant_id)
-    done = progress(signed_up.tenant_id, signed_up.token)
+    done = progress(signed_up.tenant_id, signed_up.token, now=now)
     assert (done.ready, done.steps_done) == (True, done.steps_total)
     assert claim(signed_up.tenant_id, signed_up.token, now=now)

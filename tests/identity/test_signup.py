@@ -167,7 +167,8 @@ def test_signing_up_makes_a_pending_record_that_will_be_forgotten_and_nothing_el
     record = applicant.record
     assert (record.state, record.name, record.plan, record.interval) == ("pending", "Harbour Bank", "growth", "month")
     assert (record.created_at, record.email_verified_at) == (now, None)
-    assert record.forget_after == (now + PENDING_DAYS).timestamp()
+    assert record.pending_until == now + PENDING_DAYS
+    assert record.forget_after == int((now + 2 * PENDING_DAYS).timestamp())
     assert (record.provisioned, record.ready, record.key_arn) == ({}, False, None)
     assert (record.customer_id, record.checkout_session_id) == (None, None), "Stripe has not heard of it"
     assert not any(made_for(applicant.tenant_id, applicant.email).values())
@@ -200,7 +201,7 @@ def test_two_institutions_of_the_same_name_are_two_tenants(payments, now):  # no
     assert one.record.name == other.record.name
     assert prove(one, now).page != prove(other, now).page
     with pytest.raises(NotFound):
-        progress(one.tenant_id, other.token)
+        progress(one.tenant_id, other.token, now=now)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +241,7 @@ def test_a_sign_up_killed_at_any_moment_leaves_at_most_a_record_that_is_forgotte
         except Killed:
             for tenant_id in sign_ups_with(form.email):
                 record = find_tenant(tenant_id)
-                assert (record.state, record.forget_after) == ("pending", (now + PENDING_DAYS).timestamp())
+                assert (record.state, record.pending_until) == ("pending", now + PENDING_DAYS)
                 assert not any(made_for(tenant_id, form.email).values())
             assert prove(apply(now, email=form.email), now).page, "whoever heard nothing signs up anew"
             continue
@@ -250,7 +251,7 @@ def test_a_sign_up_killed_at_any_moment_leaves_at_most_a_record_that_is_forgotte
 
 def test_progress_counts_the_steps_of_provisioning(applicant, now):
     def seen() -> Progress:
-        return progress(applicant.tenant_id, applicant.token)
+        return progress(applicant.tenant_id, applicant.token, now=now)
 
     assert seen() == Progress(False, "pending", 0, len(steps()), False, False)
     prove(applicant, now)
@@ -262,15 +263,15 @@ def test_progress_counts_the_steps_of_provisioning(applicant, now):
     assert seen() == Progress(True, "trialing", 2, len(steps()), False, False)
 
 
-def test_the_stored_hash_is_no_token(applicant):
+def test_the_stored_hash_is_no_token(applicant, now):
     with pytest.raises(NotFound):
-        progress(applicant.tenant_id, applicant.record.claim_hash)
+        progress(applicant.tenant_id, applicant.record.claim_hash, now=now)
 
 
 def test_the_token_of_a_tenant_that_was_erased_fits_no_longer(applicant, now):
     applicant.record.update(actions=[records().claim_hash.remove()])
     for token in (applicant.token, ""):
         with pytest.raises(NotFound):
-            progress(applicant.tenant_id, token)
+            progress(applicant.tenant_id, token, now=now)
     with pytest.raises(NotFound):
         claim(new_id("ten"), applicant.token, now=now)

@@ -82,9 +82,21 @@ def test_a_checkout_that_has_expired_is_replaced(payments, proved, now):  # noqa
 
 
 def test_going_to_the_checkout_keeps_the_sign_up_for_another_week(proved, now):
-    assert proved.record.forget_after == (now + PENDING_DAYS).timestamp()
+    assert proved.record.pending_until == now + PENDING_DAYS
     check_out(proved, now + 6 * DAY)
-    assert proved.record.forget_after == (now + 13 * DAY).timestamp()
+    assert proved.record.pending_until == now + 13 * DAY
+    assert proved.record.forget_after == int((now + 20 * DAY).timestamp()), "DynamoDB comes a week after the hour"
+
+
+def test_a_sign_up_whose_time_is_over_is_as_good_as_forgotten(proved, now):
+    over = now + PENDING_DAYS
+    for verb in (check_out, lambda applicant, at: progress(applicant.tenant_id, applicant.token, now=at)):
+        verb(proved, over - timedelta(seconds=1))
+        model = records()
+        proved.record.update(actions=[model.pending_until.set(over)])
+        with pytest.raises(NotFound):
+            verb(proved, over)
+    assert proved.record.pending_until == over
 
 
 def test_what_is_paid_is_not_forgotten_and_needs_no_checkout_any_more(payments, proved, now):  # noqa: F811
@@ -92,7 +104,8 @@ def test_what_is_paid_is_not_forgotten_and_needs_no_checkout_any_more(payments, 
     with pytest.raises(Conflict, match="completed"):
         check_out(proved, now)
     follow_checkout(proved.record.checkout_session_id)
-    assert (proved.record.state, proved.record.forget_after) == ("trialing", None)
+    record = proved.record
+    assert (record.state, record.pending_until, record.forget_after) == ("trialing", None, None)
     with pytest.raises(Conflict) as late:
         check_out(proved, now)
     assert late.value.problem()["state"] == "trialing"
@@ -121,7 +134,7 @@ def test_a_sign_up_that_is_forgotten_at_the_very_moment_comes_not_half_back(paym
     with pytest.raises(NotFound):
         find_tenant(proved.tenant_id)
     with pytest.raises(NotFound):
-        progress(proved.tenant_id, proved.token)
+        progress(proved.tenant_id, proved.token, now=now)
 
 
 def test_with_stripe_down_the_mailbox_stays_proved_and_the_checkout_opens_later(no_stripe, now):  # noqa: F811
@@ -240,7 +253,7 @@ def test_from_form_to_key(payments, proved, now):  # noqa: F811
     payments.pay(proved.page)
     follow_checkout(proved.record.checkout_session_id)
     provision(proved.tenant_id)
-    done = progress(proved.tenant_id, proved.token)
+    done = progress(proved.tenant_id, proved.token, now=now)
     assert (done.email_verified, done.state, done.ready, done.claimed) == (True, "trialing", True, False)
     assert done.steps_done == done.steps_total
     assert claim(proved.tenant_id, proved.token, now=now).text
@@ -262,7 +275,7 @@ def test_killed_at_any_moment_between_code_and_page_it_is_gone_on_with_by_the_sa
             assert session_of(payments, applicant).url == page
             record = applicant.record
             assert (record.email_verified_at, record.verification) == (now, None)
-            assert record.forget_after == (now + PENDING_DAYS).timestamp()
+            assert record.pending_until == now + PENDING_DAYS
             (customer,) = payments.client.v1.customers.list({"email": applicant.email}).data
             (session,) = payments.client.v1.checkout.sessions.list({"customer": customer.id}).data
             assert (session.status, record.customer_id) == ("open", customer.id)
