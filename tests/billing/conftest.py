@@ -2,6 +2,7 @@ import pytest
 
 from chalicelib.platform.settings import settings
 from tests.billing.payments import no_stripe, payments, stripe_server  # noqa: F401 - fixtures
+from tests.billing.sandbox import sandbox  # noqa: F401 - a fixture
 from tests.billing.subscribers import metered, open_cases_are, subscribe  # noqa: F401 - fixtures
 
 
