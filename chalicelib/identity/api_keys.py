@@ -36,7 +36,9 @@ _FORM = re.compile(r"^db_(key_[0-9A-HJKMNP-TV-Z]{26})_([A-Za-z0-9_-]{43})$")
 
 
 class ApiKey(SharedModel):
-    """A key: `pk` is its id, `sk` is always `api-key`. `replaced_by` is the id of the key that it was rotated to."""
+    """A key: `pk` is its id, `sk` is always `api-key`. `replaced_by` is the id of the key that it was rotated to,
+    `made_by` that of the person or key that made it; the first key of a tenant, which a claim token fetched, has
+    none."""
 
     class Meta:
         table_kind = "credentials"
@@ -46,6 +48,7 @@ class ApiKey(SharedModel):
     scopes = UnicodeSetAttribute()
     secret_hash = UnicodeAttribute()
     created_at = UTCDateTimeAttribute()
+    made_by = UnicodeAttribute(null=True)
     expires_at = UTCDateTimeAttribute(null=True)
     revoked_at = UTCDateTimeAttribute(null=True)
     last_used_at = UTCDateTimeAttribute(null=True)
@@ -69,6 +72,7 @@ def mint(
     now: datetime,
     expires_at: datetime | None = None,
     allowed_networks: Collection[str] = (),
+    made_by: str | None = None,
 ) -> tuple[str, ApiKey]:
     """Makes up a key and returns its text, which exists nowhere else, with what is to be stored of it by `puts`.
 
@@ -87,6 +91,7 @@ def mint(
         created_at=now,
         expires_at=expires_at,
         allowed_networks=list(allowed_networks),
+        made_by=made_by,
     )
     return f"db_{key_id}_{text}", key
 
@@ -105,6 +110,7 @@ def create(
     now: datetime,
     expires_at: datetime | None = None,
     allowed_networks: Collection[str] = (),
+    made_by: str | None = None,
     beside: Sequence[Write] = (),
 ) -> tuple[str, ApiKey] | None:
     """Mints a key and brings it to life in one transaction with the writes `beside`; otherwise as `mint`.
@@ -112,7 +118,13 @@ def create(
     None, and there is no key, when a condition of these does not hold.
     """
     text, key = mint(
-        tenant_id, name=name, scopes=scopes, now=now, expires_at=expires_at, allowed_networks=allowed_networks
+        tenant_id,
+        name=name,
+        scopes=scopes,
+        now=now,
+        expires_at=expires_at,
+        allowed_networks=allowed_networks,
+        made_by=made_by,
     )
     return (text, key) if commit_one(shared(), Group(key.pk, [*puts(key), *beside])) else None
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from chalicelib.identity import api_keys
 from chalicelib.identity.api_keys import KEY, ApiKey, Listing
 from chalicelib.identity.people import headcount
-from chalicelib.identity.standing import check_standing, standing
+from chalicelib.identity.standing import check_standing, expiry_of, outlasting, standing
 from chalicelib.platform.attributes import IntegerAttribute
 from chalicelib.platform.batches import read_each, read_partition
+from chalicelib.platform.clock import rfc3339
 from chalicelib.platform.commit import Check, Group, Update, Write, commit_one
 from chalicelib.platform.errors import Conflict, Forbidden, Invalid, NotFound
 from chalicelib.platform.ids import is_id
@@ -71,25 +72,29 @@ def create_key(
     allowed_networks: Collection[str],
     now: datetime,
 ) -> tuple[str, ApiKey]:
-    """A new key's text, which exists nowhere else, and what is stored of it.
+    """A new key's text, which exists nowhere else, and what is stored of it. Made by a key that expires, it expires
+    with that one at the latest: without an `expires_at`, then.
 
     Raises Forbidden for a scope that the caller does not carry, and for use from where the caller's own key may not be
-    used; what `check_standing` raises for a caller who may no longer do this; Invalid for an expiry that is past or
-    more than ten years ahead; and Conflict when the tenant has as many keys as it may.
+    used; what `check_standing` raises for a caller who may no longer do this; Invalid for an expiry that is past, more
+    than ten years ahead or later than that of the caller's own key; and Conflict when the tenant has as many keys as it
+    may.
     """
     _check_scopes(scopes, by, pointer="/scopes")
     _check_networks(allowed_networks, by, pointer="/allowed_networks")
     if expires_at is not None and not now < expires_at <= now + LONGEST_LIFE:
         raise Invalid("the expiry must be later than now and at most ten years ahead", pointer="/expires_at")
     for _ in range(_TRIES):
+        ends = _within_own_life(expires_at, by)
         made = api_keys.create(
             tenant_id,
             name=name,
             scopes=scopes,
             now=now,
-            expires_at=expires_at,
+            expires_at=ends,
             allowed_networks=allowed_networks,
-            beside=[_room_for_another(tenant_id, now), *standing(by)],
+            made_by=by.subject,
+            beside=[_room_for_another(tenant_id, now), *outlasting(by, ends)],
         )
         if made is not None:
             logger.info("API key made", extra={"tenant_id": tenant_id, "key_id": made[1].pk, "by": by.subject})
@@ -101,7 +106,8 @@ def create_key(
 def rotate_key(tenant_id: str, key_id: str, *, by: Caller, overlap: timedelta, now: datetime) -> tuple[str, ApiKey]:
     """A new key in place of another: its text, which exists nowhere else, and what is stored of it.
 
-    It has the old one's name, scopes and networks, and a life as long as the old one was given; the old one expires
+    It has the old one's name, scopes and networks, and a life as long as the old one was given, but never beyond that
+    of the key that calls: a key that expires is renewed by a person, or by a key that lasts longer. The old one expires
     after `overlap`, or earlier if it was to. Both happen in one transaction. Raises NotFound; Forbidden when the old
     key carries a scope that the caller does not, or may be used from where the caller's own key may not (the new key's
     text would be a way to that scope, or from there); what `check_standing` raises; Conflict when the old key was
@@ -113,13 +119,17 @@ def rotate_key(tenant_id: str, key_id: str, *, by: Caller, overlap: timedelta, n
     _check_scopes(old.scopes, by)
     _check_networks(old.allowed_networks, by)
     room = _room_for_a_successor(tenant_id, now)
+    own_end = expiry_of(by)
+    ends = [own_end] if own_end is not None else []
+    ends += [now + (old.expires_at - old.created_at)] if old.expires_at is not None else []
     text, key = api_keys.mint(
         tenant_id,
         name=old.name,
         scopes=old.scopes,
         now=now,
-        expires_at=None if old.expires_at is None else now + (old.expires_at - old.created_at),
+        expires_at=min(ends, default=None),
         allowed_networks=old.allowed_networks,
+        made_by=by.subject,
     )
     model, end = type(old), now + overlap
     retire = Update(
@@ -132,7 +142,8 @@ def rotate_key(tenant_id: str, key_id: str, *, by: Caller, overlap: timedelta, n
         ],
         model.revoked_at.does_not_exist() & model.replaced_by.does_not_exist(),
     )
-    if not commit_one(shared(), Group(key.pk, [retire, *api_keys.puts(key), room, *standing(by, old.pk)])):
+    held = outlasting(by, key.expires_at, old.pk)
+    if not commit_one(shared(), Group(key.pk, [retire, *api_keys.puts(key), room, *held])):
         check_standing(by)
         _check_rotatable(_find(tenant_id, key_id), now)
         raise Conflict("the key changed while it was rotated; look at it and try again")
@@ -203,6 +214,18 @@ def _check_networks(networks: Collection[str], by: Caller, *, pointer: str | Non
             pointer=pointer,
             rule="networks",
         )
+
+
+def _within_own_life(expires_at: datetime | None, by: Caller) -> datetime | None:
+    """When a key that the caller makes is to expire. A stolen key would live on in one that outlived it."""
+    own_end = expiry_of(by)
+    if own_end is None or expires_at is None:
+        return own_end or expires_at
+    if expires_at > own_end:
+        raise Invalid(
+            f"a key does not outlive the one that makes it, which expires at {rfc3339(own_end)}", pointer="/expires_at"
+        )
+    return expires_at
 
 
 def _check_rotatable(key: ApiKey, now: datetime) -> None:

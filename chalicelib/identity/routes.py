@@ -26,7 +26,8 @@ Network = Annotated[str, StringConstraints(min_length=1, max_length=50), AfterVa
 
 class NewApiKey(Strict):
     """A key to make: a name of your own, the scopes that it carries (of those that the caller carries), until when it
-    works (without it, until it is revoked), and the networks that it may be used from (with none, everywhere)."""
+    works (without it, until it is revoked; never beyond the expiry of the key that makes it), and the networks that it
+    may be used from (with none, everywhere)."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=100)]
     scopes: Annotated[list[KeyScope], Field(min_length=1, max_length=50)]
@@ -54,12 +55,14 @@ class Rotation(Strict):
 
 
 class ApiKeyView(View):
-    """A key without its secret, which is stored nowhere. `last_used_at` is exact to an hour."""
+    """A key without its secret, which is stored nowhere. `last_used_at` is exact to an hour. `made_by` is the person
+    or key that made it, null for the first one, which came with the sign-up."""
 
     id: str
     name: str
     scopes: list[str]
     created_at: datetime
+    made_by: str | None
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
@@ -150,6 +153,7 @@ def _view(key: ApiKey) -> ApiKeyView:
         name=key.name,
         scopes=sorted(key.scopes),
         created_at=key.created_at,
+        made_by=key.made_by,
         expires_at=key.expires_at,
         revoked_at=key.revoked_at,
         last_used_at=key.last_used_at,

@@ -18,11 +18,13 @@ def rows(tenant) -> dict[str, list[dict]]:
 
 
 def test_people_and_keys_are_told_without_what_proves_who_they_are(tenant, other_tenant):
-    api_keys.create(tenant.id, name="core", scopes=["cases:read", "cases:write"], now=utc_now())
+    by = key_of(new_id("ten"))
+    wish = {"name": "core", "scopes": ["cases:read", "cases:write"], "expires_at": None, "allowed_networks": []}
+    key_ring.create_key(tenant.id, by=by, now=utc_now(), **wish)
     api_keys.create(other_tenant.id, name="theirs", scopes=["cases:read"], now=utc_now())
     [user], [key] = rows(tenant)["users"], rows(tenant)["api_keys"]
     assert user.items() >= {"role": "owner", "state": "invited", "email": f"owner@{_host(tenant)}"}.items()
-    assert (key["name"], key["scopes"]) == ("core", ["cases:read", "cases:write"])
+    assert (key["name"], key["scopes"], key["made_by"]) == ("core", ["cases:read", "cases:write"], by.subject)
     assert "secret_hash" not in key
     assert key["other_attributes"] is None
 

@@ -10,6 +10,7 @@ import pytest
 
 from chalicelib.identity import api_keys, key_ring, membership
 from chalicelib.identity.api_keys import SCOPES
+from chalicelib.platform.clock import utc_now
 from chalicelib.platform.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
 from chalicelib.platform.http import Caller
 from chalicelib.platform.ids import new_id
@@ -83,6 +84,16 @@ def test_a_cursor_leads_to_no_key_of_another_tenant(tenant_id, now) -> None:
     with pytest.raises(Invalid):
         key_ring.list_keys(tenant_id, limit=2, cursor={"pk": other.tenant_id, "sk": f"api-key#{other.pk}"})
     assert key_ring.list_keys(tenant_id, limit=2, cursor={"sk": f"api-key#{other.pk}"})[0] == []
+
+
+def test_a_key_says_who_made_it_a_person_or_a_key_and_of_a_rotated_one_who_rotated_it(tenant_id, owner, now) -> None:
+    person, key = somebody(now), crowd.key(tenant_id)
+    _, one = made(tenant_id, now, by=person)
+    _, other = made(tenant_id, now, by=key)
+    _, successor = rotated(tenant_id, one.pk, now, by=key)
+    told = {each.pk: each.made_by for each in key_ring.list_keys(tenant_id, limit=200, cursor=None)[0]}
+    assert (told[one.pk], told[other.pk], told[successor.pk]) == (person.subject, key.subject, key.subject)
+    assert told[owner.pk] is None
 
 
 def test_a_new_key_works_with_what_it_was_given(tenant_id, now) -> None:
@@ -196,6 +207,54 @@ def test_a_key_that_expires_is_followed_by_one_of_the_same_life_and_never_lives_
 
     assert key.expires_at == later + 90 * DAY
     assert stored(old.pk).expires_at == now + 90 * DAY
+
+
+def expiring(tenant_id: str, *, life=DAY):
+    """A key that may do everything for a while, as the authorizer shows it, and when it ends. What a caller still is
+    is judged by the real clock."""
+    moment = utc_now()
+    _, key = made(tenant_id, moment, scopes=SCOPES, expires_at=moment + life)
+    return Caller(tenant_id, key.pk, frozenset(key.scopes)), moment, moment + life
+
+
+def test_a_key_makes_none_that_outlives_it(tenant_id) -> None:
+    by, moment, end = expiring(tenant_id)
+    assert made(tenant_id, moment, by=by)[1].expires_at == end
+    sooner = end - timedelta(hours=1)
+    assert made(tenant_id, moment, by=by, expires_at=sooner)[1].expires_at == sooner
+    before = listed(tenant_id)
+    with pytest.raises(Invalid, match="does not outlive") as refused:
+        made(tenant_id, moment, by=by, expires_at=end + timedelta(seconds=1))
+    assert refused.value.pointer == "/expires_at"
+    assert listed(tenant_id) == before
+
+
+def test_a_rotation_is_no_way_to_outlive_ones_own_key(tenant_id, owner) -> None:
+    by, moment, end = expiring(tenant_id)
+    _, of_another = rotated(tenant_id, owner.pk, moment, by=by)
+    _, of_itself = rotated(tenant_id, by.subject, moment + timedelta(hours=1), by=by)
+    assert (of_another.expires_at, of_itself.expires_at) == (end, end)
+
+
+def test_a_key_that_was_rotated_a_moment_ago_makes_only_what_runs_out_with_it(tenant_id) -> None:
+    # The authorizer's answer, a minute old, knows of no end.
+    moment, by = utc_now(), crowd.key(tenant_id)
+    rotated(tenant_id, by.subject, moment, overlap=timedelta(hours=2))
+    assert made(tenant_id, moment, by=by)[1].expires_at == moment + timedelta(hours=2)
+
+
+def test_a_key_whose_end_comes_nearer_at_the_very_moment_still_makes_none_that_outlives_it(
+    tenant_id, monkeypatch
+) -> None:
+    moment, by, create = utc_now(), crowd.key(tenant_id), api_keys.create
+
+    def overtaken(*arguments, **options):
+        monkeypatch.setattr(api_keys, "create", create)
+        rotated(tenant_id, by.subject, moment, overlap=timedelta(hours=2))
+        return create(*arguments, **options)
+
+    monkeypatch.setattr(api_keys, "create", overtaken)
+    assert made(tenant_id, moment, by=by)[1].expires_at == moment + timedelta(hours=2)
 
 
 def test_a_rotation_is_no_way_to_scopes_that_one_does_not_carry(tenant_id, owner, now) -> None:

@@ -44,6 +44,7 @@ def test_a_key_is_made_shown_once_used_rotated_and_revoked(send, owner):
     status, made = send(owner, "POST", "/v1/api-keys", wish)
     assert (status, made["name"], made["scopes"]) == (201, "core", ["keys:read"])
     assert (made["allowed_networks"], made["expires_at"]) == (["127.0.0.1/32", "10.0.0.0/8"], None)
+    assert made["made_by"] == f"key_{owner.split('_')[2]}"
 
     status, page = send(made["api_key"], "GET", "/v1/api-keys")
     assert (status, [item["name"] for item in page["items"]], page["cursor"]) == (200, ["core", "owner"], None)
