@@ -87,10 +87,7 @@ def doom_key(record: TenantRecord) -> Outcome:
 
 
 def remove_objects(record: TenantRecord) -> Outcome:
-    """Deletes every version of every object, every delete marker and every unfinished upload under the prefix.
-
-    After the key: nothing can be written under it any more, so what is emptied stays empty.
-    """
+    """Deletes every version of every object, every delete marker and every unfinished upload under the prefix."""
     s3, bucket = client("s3"), settings().bucket
     for upload in _uploads(record.pk):
         with _passing_over("NoSuchUpload"):
@@ -104,7 +101,8 @@ def remove_objects(record: TenantRecord) -> Outcome:
 
 
 def remove_entries(record: TenantRecord) -> Outcome:
-    """Removes what the registry holds beside the record: the tenant's exports."""
+    """Removes what the registry holds beside the record: the tenant's exports. A worker that finds its export's record
+    gone stops."""
     model = records()
     for sk in residue.registry_entries(record.pk):
         model(record.pk, sk).delete()

@@ -83,7 +83,9 @@ def steps() -> list[Step]:
 
 def _destructive_steps() -> list[Step]:
     # The order matters: first nobody gets in any more; the feed's mapping goes before the table that it reads, the
-    # tables before the key that they are encrypted under, and the objects when nothing can be written any more.
+    # tables before the key that they are encrypted under, and the objects when nothing is written any more: S3 may use
+    # the key for some minutes yet, but without its record no worker of an export goes on. What one that was amid a part
+    # still uploads, the check before the certificate finds.
     tables = [Step(f"table:{kind}", destroy.table_remover(kind), (f"table:{kind}",)) for kind in table_kinds()]
     return [
         Step("api_keys", destroy.remove_keys, ("api_keys",)),
@@ -93,8 +95,8 @@ def _destructive_steps() -> list[Step]:
         Step("other_tables", destroy.remove_other_tables, ("other_tables",)),
         Step("backups", destroy.remove_backups, ("backups",)),
         Step("key", destroy.doom_key, ("key",)),
-        Step("objects", destroy.remove_objects, ("objects", "uploads")),
         Step("exports", destroy.remove_entries, ("exports",)),
+        Step("objects", destroy.remove_objects, ("objects", "uploads")),
     ]
 
 

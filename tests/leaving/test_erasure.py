@@ -10,7 +10,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from chalicelib.leaving import destroy, erasure, holds
+from chalicelib.leaving import destroy, erasure, export_record, holds
 from chalicelib.leaving.erasure import NotEmpty, erase
 from chalicelib.leaving.residue import residue
 from chalicelib.platform.errors import Conflict, Gone, NotFound
@@ -211,6 +211,37 @@ def test_what_comes_back_behind_the_erasure_is_found_and_erased() -> None:
     assert find_tenant(tenant_id).state == State.CLOSING
     assert erase(tenant_id) == State.ERASED
     expect_nothing(tenant_id, address)
+
+
+def test_no_export_goes_on_once_the_objects_are_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    tenant_id = departing()
+    tenant, real, begun = open_tenant(tenant_id), destroy.remove_objects, []
+    record = export_record.record_model()(
+        tenant_id,
+        "export#exp_running",
+        state="running",
+        requested_by="key_1",
+        requested_at=NOW,
+        touched_at=NOW,
+        expires_at=NOW,
+    )
+    record.save()
+
+    def worker_goes_on(erased):
+        outcome = real(erased)
+        begun.append(export_record.begin_part(record, now=NOW))
+        return outcome
+
+    monkeypatch.setattr(destroy, "remove_objects", worker_goes_on)
+    erase(tenant_id)
+    assert begun == [None]
+    # One that had begun its part before uploads it all the same.
+    boto3.client("s3").put_object(Bucket=settings().bucket, Key=tenant.object_key("exports", "part"), Body=b"late")
+    forgotten_by_billing(tenant_id)
+    with pytest.raises(NotEmpty, match="objects: 1"):
+        erase(tenant_id)
+    assert erase(tenant_id) == State.ERASED
+    assert {place.found for place in residue(tenant_id)} == {0}
 
 
 def test_what_is_written_to_the_record_behind_the_erasure_is_scrubbed_again() -> None:
