@@ -29,6 +29,9 @@ from chalicelib.tenancy import find_tenant, open_tenant, records, terms_of
 
 STALLED = timedelta(minutes=30)
 """After so long without a sign of life an export's message counts as lost. A worker is heard of at every part."""
+EMPTIED_AGAIN = timedelta(hours=2)
+"""For so long an expired export's folder is emptied at every look, which is once an hour: a worker that was amid a part
+when its export expired uploads it all the same, and stops within minutes."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,8 @@ def kept_for(tenant_id: str) -> timedelta:
 
 def expire_exports(tenant_id: str, *, now: datetime) -> list[str]:
     """Deletes the files of exports whose time is over, complete or not, and returns those exports' ids. Wakes one that
-    nobody seems to work on. Repeating it is harmless; killed anywhere, the next call finishes.
+    nobody seems to work on, and looks again into folders that were emptied a moment ago. Repeating it is harmless;
+    killed anywhere, the next call finishes.
 
     Raises what `open_tenant` raises when there is something to delete and the tenant is gone.
     """
@@ -130,6 +134,8 @@ def expire_exports(tenant_id: str, *, now: datetime) -> list[str]:
     model = record_model()
     for record in model.query(tenant_id, model.sk.startswith(EXPORT), consistent_read=True):
         if record.emptied_at is not None:
+            if now - record.emptied_at < EMPTIED_AGAIN:
+                delete_objects(open_tenant(tenant_id), record.id)
             continue
         if record.state != EXPIRED and now < record.expires_at:
             _wake_if_stalled(record, now)

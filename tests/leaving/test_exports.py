@@ -7,7 +7,7 @@ from datetime import timedelta
 import boto3
 import pytest
 
-from chalicelib.leaving import expire_exports, exports
+from chalicelib.leaving import expire_exports, export, exports
 from chalicelib.leaving.export_files import FOLDER
 from chalicelib.leaving.model import EXPIRED, PART, ExportPart
 from chalicelib.platform.clock import utc_now
@@ -127,6 +127,25 @@ def test_an_export_that_never_ends_expires_too_and_lets_another_one_begin(tenant
     with pytest.raises(Gone):
         exports.find_export(tenant.id, record.id, now=utc_now())
     assert begin(tenant).id != record.id
+
+
+def test_what_a_live_worker_uploads_after_its_export_has_expired_is_deleted_too(tenant, now, monkeypatch):
+    furnish(tenant, now)
+    record = begin(tenant)
+    expired_at, upload = record.expires_at, export.upload
+
+    def overtaken(*arguments):
+        if not expired:
+            expired.extend(expire_exports(tenant.id, now=expired_at))
+        upload(*arguments)
+
+    expired: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(export, "upload", overtaken)
+        work(tenant)
+    assert (expired, objects(tenant) > 0, parts(tenant)) == ([record.id], True, 0)
+    assert expire_exports(tenant.id, now=expired_at + timedelta(minutes=61)) == []
+    assert objects(tenant) == 0
 
 
 def test_an_export_whose_message_was_lost_is_woken(tenant):
