@@ -14,7 +14,7 @@ from datetime import date
 from hashlib import sha256
 
 from chalicelib.connectors import expressions as sql
-from chalicelib.connectors.formats import STRAY_RETURN, TextFile, locate
+from chalicelib.connectors.formats import STRAY_RETURN, UNREADABLE, TextFile, locate
 from chalicelib.connectors.mapping import (
     CodeField,
     CurrencyField,
@@ -93,7 +93,7 @@ def compile_mapping(mapping: Mapping, text: TextFile, business_date: date) -> Pr
 
 def meaning_of(mapping: Mapping, text: TextFile) -> str:
     """The fingerprint of a mapping over files with these headings, apart from the day and from what the file holds."""
-    any_file = replace(text, padded=True, stray_returns=1)
+    any_file = replace(text, padded=True, stray_returns=1, unreadable=1)
     return compile_mapping(mapping, any_file, date.min).fingerprint()
 
 
@@ -183,6 +183,10 @@ class _Compiler:
         """The number of the first reason against a field's value."""
         blank = self._reason("empty", "a value", item) if item.empty == "reject" else 0
         judgements: list[Judgement] = [(f"{name}_v = ''", blank)]
+        if self.text.unreadable:
+            accepted = "bytes that are text of the file's encoding, or a number of the kind that stands there"
+            unread = f"contains({name}_v, {sql.literal(UNREADABLE)})"
+            judgements.append((unread, self._reason("unreadable", accepted, item)))
         unreadable = f"{name}_m IS NULL"
         match item:
             case TextField():

@@ -11,8 +11,8 @@ class FileRefused(Invalid):
     """The whole file is refused and nothing of it is applied.
 
     `code` is stable and one of: `empty_file`, `wrong_encoding`, `nul_byte`, `line_too_long`, `missing_column`,
-    `duplicate_column`, `missing_trailer`, `unreadable_trailer`, `trailer_count`, `trailer_total`,
-    `too_many_quarantined`, `shrunk`; of what a file is packed in `wrong_container`, `damaged_container`,
+    `duplicate_column`, `missing_header`, `missing_trailer`, `unreadable_trailer`, `trailer_count`, `trailer_total`,
+    `cut_record`, `too_many_quarantined`, `shrunk`; of what a file is packed in `wrong_container`, `damaged_container`,
     `unpacks_too_far`, `nested_container`, `too_many_members`, `unsafe_member`, `ambiguous_member`, `unreadable_member`.
     `line` counts from 1, `byte` is the offset from the start of the file's content (as unpacked); both where the fault
     has a place. The sentence never quotes a row.

@@ -24,6 +24,8 @@ from chalicelib.connectors.quoting import RecordJoiner, split_record
 
 STRAY_RETURN = "\u240d"
 """What a carriage return that ends no line is shown as; the row it stands in is quarantined."""
+UNREADABLE = "\ufffd"
+"""What stands in a value for bytes that could not be read; where it is in a field, the field is not accepted."""
 BLANKS = " \t\u3000\u00a0"
 """What is trimmed from both ends of a value: space, tab, ideographic space, no-break space."""
 _ENCODINGS: tuple[TextEncoding, ...] = get_args(TextEncoding)
@@ -47,8 +49,8 @@ class TextFile:
 
     `first_line` is the number in the file of the text's first line. `sha256` and `bytes` are of the file as delivered;
     `lines` counts the lines between headings and trailer, blank ones included. `padded` says that blanks stand beside a
-    delimiter or a line end somewhere, `stray_returns` how many carriage returns ended no line: staging looks closer
-    only where these say so.
+    delimiter or a line end somewhere, `stray_returns` how many carriage returns ended no line, `unreadable` how many
+    times `UNREADABLE` stands for what could not be read: staging looks closer only where these say so.
     """
 
     path: Path
@@ -61,6 +63,7 @@ class TextFile:
     lines: int
     padded: bool
     stray_returns: int
+    unreadable: int = 0
 
 
 def read_text(source: Readable, into: Path, form: DelimitedFormat, *, columns: Collection[str] = ()) -> TextFile:

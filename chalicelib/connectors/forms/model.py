@@ -335,7 +335,7 @@ class ParquetFormat(FormDocument):
         return None if self.columns is None else tuple(self.columns)
 
 
-Form = DelimitedFormat
+Form = Annotated[DelimitedFormat | FixedWidthFormat, Field(discriminator="kind")]
 """The forms that `read_file` reads, and that a mapping may therefore have."""
 
 INNER_DELIMITER = "\x1f"

@@ -35,3 +35,7 @@ def _read(content: Readable, into: Path, form: Form, columns: Collection[str]) -
             from chalicelib.connectors.formats import read_text
 
             return read_text(content, into, form, columns=columns)
+        case "fixed-width":
+            from chalicelib.connectors.forms.fixed_width import read_fixed_width
+
+            return read_fixed_width(content, into, form, columns=columns)
