@@ -163,6 +163,24 @@ def test_every_queue_has_a_dead_letter_queue_and_an_alarm_on_it() -> None:
     assert len(queues) == 6
 
 
+def test_every_schedule_has_an_alarm_on_its_silence_and_one_on_its_functions_errors() -> None:
+    made = resources()["Resources"]
+    alarms = [each["Properties"] for each in made.values() if each.get("Type") == "AWS::CloudWatch::Alarm"]
+    rules = {n: each["Properties"] for n, each in made.items() if each.get("Type") == "AWS::Events::Rule"}
+    every = {"rate(1 hour)": 3600, "rate(1 minute)": 60}
+    assert len(rules) == 2
+    for name, rule in rules.items():
+        (silent,) = [a for a in alarms if a["Dimensions"] == [{"Name": "RuleName", "Value": {"Ref": name}}]]
+        assert (silent["Namespace"], silent["MetricName"], silent["Statistic"]) == ("AWS/Events", "Invocations", "Sum")
+        assert (silent["ComparisonOperator"], silent["Threshold"]) == ("LessThanThreshold", 1)
+        assert silent["TreatMissingData"] == "breaching", "a rule that does nothing reports nothing"
+        assert silent["Period"] * silent["EvaluationPeriods"] >= 2 * every[rule["ScheduleExpression"]]
+        function = rule["Targets"][0]["Arn"]["Fn::GetAtt"][0]
+        (errors,) = [a for a in alarms if a["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": function}}]]
+        assert (errors["Namespace"], errors["MetricName"], errors["Threshold"]) == ("AWS/Lambda", "Errors", 0)
+    assert all(alarm["AlarmActions"] == [{"Ref": "Alarms"}] for alarm in alarms)
+
+
 def test_a_queues_message_stays_hidden_longer_than_its_function_may_run() -> None:
     config = json.loads((POLICIES[0].parents[1] / "config.json").read_text())["stages"]["cell"]["lambda_functions"]
     made = resources()["Resources"]
