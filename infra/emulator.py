@@ -2,6 +2,8 @@
 
 - It knows neither the tags of KMS keys nor a mapping's function as condition keys; on AWS a condition on a missing key
   refuses. Here it becomes "if the key exists", for these keys alone: what else a condition asks is enforced.
+- It does not know which items a request names (`dynamodb:LeadingKeys`) either. Those conditions stay as they are: they
+  ask it of all of them, which holds of none. On AWS every request that they are about names some.
 - It asks whether mail may be sent, or a backup deleted, of everything and not of the sender or the backup: there a
   statement about these alone is about everything.
 - It speaks plain HTTP on the loopback interface, so the bucket's refusal of plain HTTP has to go.

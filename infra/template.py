@@ -24,6 +24,11 @@ def resources() -> dict[str, Any]:
 def tenant_role_policy(*, stage: str, bucket: str) -> dict[str, Any]:
     """The policy of the role that tenants' sessions are narrowed from, with one local stage's names filled in."""
     policy = resources()["Resources"]["TenantDataRole"]["Properties"]["Policies"][0]["PolicyDocument"]
+    return filled(policy, stage=stage, bucket=bucket)
+
+
+def filled(policy: dict[str, Any], *, stage: str, bucket: str) -> dict[str, Any]:
+    """A policy of the template as MiniStack gets it, with one local stage's names in it."""
     names = {
         "AWS::Partition": "aws",
         "AWS::Region": REGION,
