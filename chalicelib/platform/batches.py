@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from itertools import islice
@@ -32,18 +32,25 @@ def read_items(store: Store, keys: Iterable[Key], *, pause: Callable[[float], No
     """
     models = {(pk, sk): model for model, pk, sk in keys}
     found: Found = {}
-    waiting: list[dict[str, Any]] = [{"pk": {"S": pk}, "sk": {"S": sk}} for pk, sk in models]
-    table = _table(models.values())
+    for raw in read_raw(store, _table(models.values()), models, pause=pause):
+        key = raw["pk"]["S"], raw["sk"]["S"]
+        found[key] = models[key].from_raw_data(raw)
+    return found
+
+
+def read_raw(
+    store: Store, table: str, keys: Iterable[tuple[str, str]], *, pause: Callable[[float], None] = time.sleep
+) -> Iterator[dict[str, Any]]:
+    """The items of a table that exist among `keys` (pk, sk), in no order, as DynamoDB has them and whatever a model
+    would say of them; otherwise as `read_items`."""
+    waiting: list[dict[str, Any]] = [{"pk": {"S": pk}, "sk": {"S": sk}} for pk, sk in keys]
     put_off = 0
     while waiting:
         answer = store.connection.batch_get_item(table, cast("Any", waiting[:READ_BATCH]), consistent_read=True)
-        for raw in answer["Responses"].get(table, []):
-            key = raw["pk"]["S"], raw["sk"]["S"]
-            found[key] = models[key].from_raw_data(raw)
+        yield from answer["Responses"].get(table, [])
         left = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
         put_off = _wait(put_off, pause) if left else 0
         waiting = left + waiting[READ_BATCH:]
-    return found
 
 
 def read_each(store: Store, model: type[M], pks: Iterable[str], sk: str) -> dict[str, M]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from chalicelib.identity import EXPORTED, api_keys, key_ring, stored_credentials
+import boto3
+
+from chalicelib.identity import EXPORTED, api_keys, key_ring, people, stored_credentials
+from chalicelib.leaving.kinds import row_of
 from chalicelib.platform.clock import utc_now
 from chalicelib.platform.ids import new_id
+from chalicelib.platform.settings import settings
 from tests.identity.crowd import key as key_of
 
 
@@ -37,6 +41,25 @@ def test_every_key_is_told_and_those_that_were_revoked_too(tenant):
     told = {key["id"]: key["revoked_at"] for key in rows(tenant)["api_keys"]}
     assert len(told) == 101
     assert [key_id for key_id, revoked_at in told.items() if revoked_at] == [revoked]
+
+
+def test_what_is_not_as_its_model_says_is_handed_out_as_it_is_stored(tenant):
+    _, key = api_keys.create(tenant.id, name="core", scopes=["cases:read"], now=utc_now())
+    [user] = people.people_in(tenant.id)
+    table, dynamodb = settings().shared_table("credentials"), boto3.client("dynamodb")
+    for pk, sk, name in ((key.pk, api_keys.KEY, "scopes"), (user.pk, people.PERSON, "invited_at")):
+        dynamodb.update_item(
+            TableName=table,
+            Key={"pk": {"S": pk}, "sk": {"S": sk}},
+            UpdateExpression="SET #name = :broken",
+            ExpressionAttributeNames={"#name": name},
+            ExpressionAttributeValues={":broken": {"N": "7"}},
+        )
+    told = [row_of(tenant, "credentials", item) for item in stored_credentials(tenant.id)]
+    assert [(kind, row["pk"]) for kind, row in told] == [("other", user.pk), ("other", key.pk)]
+    assert [row["attributes"]["tenant_id"] for _, row in told if "tenant_id" in row["attributes"]] == []
+    assert "secret_hash" not in told[1][1]["attributes"]
+    assert told[1][1]["attributes"]["scopes"] == 7
 
 
 def _host(tenant) -> str:
