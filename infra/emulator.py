@@ -1,7 +1,8 @@
 """What the template must give up for MiniStack, in one place, so that what AWS gets gives up nothing.
 
-- It knows neither the tags of KMS keys nor a mapping's function as condition keys; on AWS a condition on a missing key
-  refuses. Here it becomes "if the key exists", for these keys alone: what else a condition asks is enforced.
+- It knows neither the tags of KMS keys nor a mapping's function nor a mail's sender as condition keys; on AWS a
+  condition on a missing key refuses. Here it becomes "if the key exists", for these keys alone: what else a condition
+  asks is enforced.
 - It does not know which items a request names (`dynamodb:LeadingKeys`) either. Those conditions stay as they are: they
   ask it of all of them, which holds of none. On AWS every request that they are about names some.
 - It asks whether mail may be sent, or a backup deleted, of everything and not of the sender or the backup: there a
@@ -23,7 +24,7 @@ _IF_EXISTS = {
     "StringEquals": "StringEqualsIfExists",
     "StringLike": "StringLikeIfExists",
 }
-_UNKNOWN_KEYS = ("aws:ResourceTag/", "lambda:FunctionArn")
+_UNKNOWN_KEYS = ("aws:ResourceTag/", "lambda:FunctionArn", "ses:FromAddress")
 _OF_EVERYTHING = {"ses:SendEmail", "dynamodb:DeleteBackup"}
 _LEFT_OUT = ("DataBucketPolicy",)
 

@@ -1,6 +1,7 @@
 """The functions' policies and the template: least privilege, written down where it cannot be loosened unseen."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,23 @@ def test_keys_are_used_only_with_this_stages_tag(policy: Path) -> None:
             assert asked.get("aws:ResourceTag/stage") or asked.get("aws:RequestTag/stage")
 
 
+def test_mail_comes_from_the_cells_own_sender_alone() -> None:
+    sending = {
+        policy.stem: statement
+        for policy in POLICIES
+        for statement in statements(policy)
+        if any(action.startswith("ses:") for action in statement["Action"])
+    }
+    assert sending.keys() == {"api_handler", "bill", "leave"}
+    for statement in sending.values():
+        assert statement["Action"] == ["ses:SendEmail"]
+        assert statement["Condition"] == {"StringEquals": {"ses:FromAddress": {"Ref": "MailSender"}}}
+    # AWS compares the address alone: a sender with a name beside it would be refused each time.
+    pattern = resources()["Parameters"]["MailSender"]["AllowedPattern"]
+    assert all(re.fullmatch(pattern, sender) for sender in ("", "no-reply@duebridge.example"))
+    assert not re.fullmatch(pattern, "Duebridge <no-reply@duebridge.example>")
+
+
 def test_only_the_emulators_template_asks_for_less() -> None:
     asked = {"aws:ResourceTag/stage": "prod", "kms:ViaService": "dynamodb"}
     strict = {"Effect": "Allow", "Condition": {"StringEquals": asked, "StringLike": {"s3:prefix": "d"}}}
@@ -77,6 +95,9 @@ def test_only_the_emulators_template_asks_for_less() -> None:
     mail = {"Effect": "Allow", "Action": ["ses:SendEmail"], "Resource": ["of a sender"]}
     other = {"Effect": "Allow", "Action": ["dynamodb:DeleteBackup", "dynamodb:DeleteTable"], "Resource": ["of a table"]}
     assert emulator.softened([mail, other]) == [mail | {"Resource": "*"}, other]
+    sender = {"StringEquals": {"ses:FromAddress": "no-reply@duebridge.example"}}
+    made = emulator.softened(mail | {"Condition": sender})
+    assert made["Condition"] == {"StringEqualsIfExists": sender["StringEquals"]}
     assert not emulator.is_emulator("https://cloudformation.eu-central-1.amazonaws.com")
     assert not emulator.is_emulator("https://cloudformation.cn-north-1.amazonaws.com.cn")
     assert emulator.is_emulator("http://127.0.0.1:4566")
@@ -208,4 +229,13 @@ def test_the_service_that_a_key_is_used_through_may_have_the_name_that_it_has_in
     for statement in statements(policy):
         for test, asked in statement.get("Condition", {}).items():
             if via := asked.get("kms:ViaService"):
-                assert (test, via["Fn::Sub"]) == ("StringLike", "dynamodb.${AWS::Region}.amazonaws.com*")
+                service = via["Fn::Sub"].removesuffix(".${AWS::Region}.amazonaws.com*")
+                assert (test, service) in {("StringLike", "dynamodb"), ("StringLike", "s3")}
+
+
+def test_provisioning_sees_no_data_key_of_a_tenant() -> None:
+    policy = next(each for each in POLICIES if each.stem == "provision")
+    for statement in statements(policy):
+        through = json.dumps(statement.get("Condition", {}).get("StringLike", {}).get("kms:ViaService", ""))
+        if {"kms:Decrypt", "kms:GenerateDataKey"} & set(statement["Action"]):
+            assert "dynamodb." in through or ("s3." in through and statement["Action"] == ["kms:GenerateDataKey"])
