@@ -47,13 +47,14 @@ def those_of(reasons: Sequence[str]) -> str:
 def lines_of(text: TextFile) -> str:
     """A relation of the file's lines: `line`, its number in the file as delivered, and `raw`, null where blank.
 
-    The delimiter is NUL, which a checked file cannot hold, so that each line is one column.
+    The delimiter is NUL, which a checked file cannot hold, so that each line is one column. ('\\0' would not be NUL but
+    a backslash and a zero, and cut off what follows them.)
     """
     longest = 4 * text.format.max_line_bytes + 1024  # a character takes up to four bytes in UTF-8
     return (
         f"(SELECT row_number() OVER () + {text.first_line - 1} AS line, raw FROM read_csv("
         f"{literal(str(text.path))}, columns = {{'raw': 'VARCHAR'}}, auto_detect = false, header = false, "
-        "delim = '\\0', quote = '', escape = '', comment = '', new_line = '\\n', strict_mode = false, "
+        "delim = chr(0), quote = '', escape = '', comment = '', new_line = '\\n', strict_mode = false, "
         f"max_line_size = {longest}, buffer_size = {max(4 << 20, 2 * longest)}))"
     )
 

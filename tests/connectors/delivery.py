@@ -15,7 +15,8 @@ import duckdb
 
 from chalicelib.connectors import chunks, delta, staging
 from chalicelib.connectors.delta import Delta
-from chalicelib.connectors.formats import TextFile, read_text
+from chalicelib.connectors.formats import TextFile
+from chalicelib.connectors.forms import read_file
 from chalicelib.connectors.mapping import Mapping, from_dict
 from chalicelib.connectors.staging import Staged
 
@@ -95,7 +96,7 @@ class Desk:
 
     def read(self, content: bytes, folder: Path) -> TextFile:
         form, columns = self.mapping.format, self.mapping.headings(required=True)
-        return read_text(io.BytesIO(content), folder / "rows.txt", form, columns=columns)
+        return read_file(io.BytesIO(content), folder / "rows.txt", form, columns=columns)
 
     def stage(self, content: bytes, day: date = DAY) -> Staged:
         folder = self.run_folder()

@@ -15,25 +15,42 @@ from hypothesis import strategies as st
 from chalicelib.connectors import formats
 from chalicelib.platform.money import EXPONENTS, to_minor
 from tests.connectors.delivery import HEADINGS, Desk, delivered, mapping, row, with_field
+from tests.connectors.forms.packing import packed
 
 # Bank systems hold any character but controls; a record's own blanks at its ends are trimmed, so none are made here.
-texts = st.text(
-    st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Cn"], exclude_characters="|\u240d\ufeff"), max_size=20
-).map(lambda text: text.strip(formats.BLANKS))
-keys = texts.filter(bool)
-records = st.fixed_dictionaries(
-    {
-        "key": keys,
-        "customer": keys,
-        "name": texts,
-        "phone": texts,
-        "currency": st.sampled_from(sorted(EXPONENTS)),
-        "balance": st.none() | st.integers(-(2**63), 2**63 - 1),
-        "overdue": st.none() | st.integers(0, 10**12),
-        "due": st.none() | st.dates(),
-    }
-)
-tables = st.lists(records, max_size=12, unique_by=lambda record: record["key"])
+NOT_MADE = "|\u240d\ufeff\ufffd"
+WRITTEN_LIKE_ANOTHER = "\xa2\xa3\xa5•‾∼☉♁､"
+"""In Big5."""
+
+
+def texts_in(codec: str) -> st.SearchStrategy[str]:
+    characters = st.characters(
+        codec=codec, exclude_categories=["Cc", "Cs", "Cn"], exclude_characters=NOT_MADE + WRITTEN_LIKE_ANOTHER
+    )
+    return st.text(characters, max_size=20).map(lambda text: text.strip(formats.BLANKS))
+
+
+def records_of(texts: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, Any]]:
+    keys = texts.filter(bool)
+    return st.fixed_dictionaries(
+        {
+            "key": keys,
+            "customer": keys,
+            "name": texts,
+            "phone": texts,
+            "currency": st.sampled_from(sorted(EXPONENTS)),
+            "balance": st.none() | st.integers(-(2**63), 2**63 - 1),
+            "overdue": st.none() | st.integers(0, 10**12),
+            "due": st.none() | st.dates(),
+        }
+    )
+
+
+def tables_of(records: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[list[dict[str, Any]]]:
+    return st.lists(records, max_size=12, unique_by=lambda record: record["key"])
+
+
+records = records_of(texts_in("utf-8"))
 
 
 def written(record: dict[str, Any]) -> dict[str, str]:
@@ -63,14 +80,48 @@ def read_back(change: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "gb18030"])
-def test_any_table_of_values_comes_back_as_it_was_written(tmp_path_factory, encoding):
-    @settings(max_examples=25, deadline=None)
-    @given(tables)
+@pytest.mark.parametrize(
+    ("encoding", "codec"),
+    [
+        ("utf-8", "utf-8"),
+        ("gb18030", "gb18030"),
+        ("gbk", "gbk"),
+        ("big5", "cp950"),
+        ("big5hkscs", "big5hkscs"),
+        ("latin-1", "latin-1"),
+        ("cp1252", "cp1252"),
+    ],
+)
+def test_any_table_of_values_comes_back_as_it_was_written(tmp_path_factory, encoding, codec):
+    @settings(max_examples=15, deadline=None)
+    @given(tables_of(records_of(texts_in(codec))))
     def comes_back(table: list[dict[str, Any]]) -> None:
         desk = Desk(tmp_path_factory.mktemp("desk"), mapping(form={"encoding": encoding}))
-        _, found = desk.take(delivered([row(**written(record)) for record in table], encoding=encoding))
+        _, found = desk.take(delivered([row(**written(record)) for record in table], encoding=codec))
         assert [read_back(change) for change in desk.changes(found)] == table
+
+    comes_back()
+
+
+@pytest.mark.parametrize("container", ["gzip", "zip", "zip in zip"])
+def test_any_table_comes_back_from_a_packed_file_without_headings(tmp_path_factory, container):
+    form = {
+        "container": container.split()[0],
+        "header": False,
+        "names": list(HEADINGS),
+        "skip_lines": 1,
+        "comment": "\u240d#",  # no value holds it
+    }
+
+    @settings(max_examples=10, deadline=None)
+    @given(tables_of(records))
+    def comes_back(table: list[dict[str, Any]]) -> None:
+        desk = Desk(tmp_path_factory.mktemp("desk"), mapping(form=form))
+        lines = ["HDR 20050930", "\u240d# made at night", *(row(**written(record)) for record in table)]
+        _, found = desk.take(packed("\n".join([*lines, ""]).encode(), container))
+        changes = desk.changes(found)
+        assert [read_back(change) for change in changes] == table
+        assert [change["line"] for change in changes] == list(range(3, 3 + len(table)))
 
     comes_back()
 

@@ -159,6 +159,7 @@ def test_a_day_that_no_calendar_has_is_a_reason(tmp_path, written, date_format):
         ("borrower.name", {"max_length": 3}, {"name": "欧阳修远"}, ["too_long"]),
         ("borrower.name", {"max_length": 4}, {"name": "欧阳修远"}, "欧阳修远"),
         ("borrower.name", {}, {"name": " \t王　伟\u00a0"}, "王　伟"),
+        ("borrower.name", {}, {"name": r"C:\0 \x1f '' \N"}, r"C:\0 \x1f '' \N"),
         ("borrower.name", {"empty": "reject"}, {"name": "　 "}, ["empty"]),
         ("borrower.name", {"type": "code", "codes": {"王伟": "it's"}}, {}, "it's"),
         ("borrower.name", {"type": "code", "codes": {"x": "y"}}, {}, ["unknown_code"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import random
 import tracemalloc
 import zipfile
@@ -104,6 +105,7 @@ def test_members_of_a_gzip_file_follow_one_another_and_zeros_fill_it_up(tmp_path
         (zipped({f"{n}.txt": b"" for n in range(MAX_MEMBERS + 1)}), "zip", "too_many_members"),
         (zipped({f"{n:065000d}": b"" for n in range(20)}), "zip", "too_many_members"),
     ],
+    ids=itertools.count(),
 )
 def test_a_container_that_is_not_what_it_should_be_is_refused(tmp_path, content, container, code):
     if code is None:
