@@ -10,7 +10,7 @@ import hashlib
 import secrets
 import tomllib
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from textwrap import wrap
@@ -18,10 +18,10 @@ from typing import Any
 
 from pynamodb.attributes import UnicodeAttribute, UTCDateTimeAttribute
 
-from chalicelib.leaving.residue import CERTIFICATE
+from chalicelib.leaving.residue import CERTIFICATE, SYSTEM_BACKUPS
 from chalicelib.ledger import canonical
 from chalicelib.platform.aws import client
-from chalicelib.platform.clock import rfc3339, utc_now
+from chalicelib.platform.clock import parse_rfc3339, rfc3339, utc_now
 from chalicelib.platform.documents import path
 from chalicelib.platform.errors import Conflict, NotFound
 from chalicelib.platform.ids import is_id
@@ -133,6 +133,7 @@ def document(
         "erased": [
             {"place": place, "found": count, "left": 0, "finished_at": done[step_of[place]]["at"]}
             for place, count in found.items()
+            if place in step_of
         ],
         "checked_at": done["checked"]["at"],
         "keys": {
@@ -143,8 +144,11 @@ def document(
             ),
         },
         "backups": (
-            "Point-in-time recovery of the tables was switched off before they were deleted, so DynamoDB made no "
-            "backup of them. What it may still hold internally, for at most 35 days, is encrypted under the keys above."
+            "Backups that operators had made of the tables are deleted. Point-in-time recovery was switched off before "
+            "this erasure deleted a table, so that DynamoDB made no backup of it then. Backups that DynamoDB had made "
+            "by itself before, of a table that was replaced, can be deleted by nobody: if there are any, they stand "
+            "under what remains, with the day on which they expire. Whatever there is of the tables is encrypted under "
+            "the keys above."
         ),
         "addresses": (
             "The owners' addresses were kept to send this certificate. They were removed by the write that marked the "
@@ -158,7 +162,7 @@ def document(
                 "ground": each.ground,
                 "until": None if each.until is None else each.until.isoformat(),
             }
-            for each in remainders(record.jurisdiction, on=now.date())
+            for each in (*_expiring(done["checked"]), *remainders(record.jurisdiction, on=now.date()))
         ],
     }
 
@@ -171,6 +175,17 @@ def remainders(jurisdiction: str, *, on: date) -> list[Remainder]:
         for entry in entries
         if entry.get("jurisdiction", jurisdiction) == jurisdiction
     ]
+
+
+def _expiring(checked: Mapping[str, Any]) -> Iterator[Remainder]:
+    """What was there at the last look that nobody can delete, and that expires by itself."""
+    for backup in checked.get(SYSTEM_BACKUPS, []):
+        yield Remainder(
+            f"a backup of the table {backup['table']}, unreadable once the keys above are destroyed",
+            "DynamoDB's own backups (type SYSTEM) in the cell",
+            "DynamoDB lets nobody delete it before it expires",
+            parse_rfc3339(backup["expires_at"]).date(),
+        )
 
 
 def pem(der: bytes) -> str:

@@ -68,7 +68,7 @@ def remove_other_tables(record: TenantRecord) -> Outcome:
 
 
 def remove_backups(record: TenantRecord) -> Outcome:
-    """Deletes what an operator backed up of the tenant's tables."""
+    """Deletes what an operator backed up of the tenant's tables. What DynamoDB made by itself expires by itself."""
     for backup in residue.backups(record.pk):
         with _passing_over("BackupNotFoundException"):
             client("dynamodb").delete_backup(BackupArn=backup["BackupArn"])

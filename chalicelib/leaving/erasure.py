@@ -14,7 +14,7 @@ from typing import Any
 from chalicelib.leaving import destroy
 from chalicelib.leaving.certificate import issue, mail
 from chalicelib.leaving.destroy import Outcome
-from chalicelib.leaving.residue import ADDRESSES, residue, table_kinds
+from chalicelib.leaving.residue import ADDRESSES, SYSTEM_BACKUPS, residue, system_backups, table_kinds
 from chalicelib.platform.aws import send
 from chalicelib.platform.clock import rfc3339, utc_now
 from chalicelib.platform.errors import Conflict
@@ -146,14 +146,20 @@ def _forget_customer(record: TenantRecord) -> Outcome | None:
 
 
 def _check(record: TenantRecord) -> Outcome:
-    """Asks every place whether it is empty. The addresses stay until the certificate is sent to them."""
+    """Asks every place whether it is empty, and notes for the certificate what only time can empty. The addresses stay
+    until the certificate is sent to them."""
     allowed = {"registry": 1}
-    left = [place for place in residue(record.pk) if place.found > allowed.get(place.where, 0)]
+    places = [place for place in residue(record.pk) if place.where != SYSTEM_BACKUPS]
+    left = [place for place in places if place.found > allowed.get(place.where, 0)]
     if left:
         again = {step.name for step in steps() if step.empties}
         _change(record.pk, lambda erasure: {name: done for name, done in erasure.items() if name not in again})
         raise NotEmpty(", ".join(f"{place.where}: {place.found}" for place in left))
-    return {}
+    expiring = [
+        {"table": each["TableName"], "expires_at": rfc3339(each["BackupExpiryDateTime"])}
+        for each in system_backups(record.pk)
+    ]
+    return {SYSTEM_BACKUPS: expiring}
 
 
 def _issue(record: TenantRecord) -> Outcome:

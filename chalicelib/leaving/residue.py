@@ -25,6 +25,10 @@ ADDRESSES = "addresses"
 CERTIFICATE = "certificate"
 """The `sk` of a tenant's certificate of erasure in the registry."""
 
+SYSTEM_BACKUPS = "system_backups"
+"""The place of backups that DynamoDB makes by itself when a table is deleted that has point-in-time recovery. Nobody
+can delete them: they expire after 35 days, and are listed among what remains until then."""
+
 NAMELESS = "erased"
 """What stands in the registry for the name of a tenant that was erased."""
 
@@ -81,8 +85,18 @@ def other_tables(tenant_id: str) -> list[str]:
 
 
 def backups(tenant_id: str) -> Iterator[Mapping[str, Any]]:
-    """The backups of a tenant's tables, also of those that were deleted and those that an operator restored. All are
-    looked through, since of a table that is gone nobody knows the name."""
+    """The backups that people made of a tenant's tables, also of those that were deleted and those that an operator
+    restored."""
+    return (found for found in _backups(tenant_id) if found["BackupType"] != "SYSTEM")
+
+
+def system_backups(tenant_id: str) -> Iterator[Mapping[str, Any]]:
+    """The backups that DynamoDB made by itself of a tenant's tables; each says when it expires."""
+    return (found for found in _backups(tenant_id) if found["BackupType"] == "SYSTEM")
+
+
+def _backups(tenant_id: str) -> Iterator[Mapping[str, Any]]:
+    # All are looked through, since of a table that is gone nobody knows the name.
     mark = settings().tenant_table(tenant_id, "")
     for page in client("dynamodb").get_paginator("list_backups").paginate(BackupType="ALL"):
         for found in page["BackupSummaries"]:
@@ -154,6 +168,7 @@ def _places() -> dict[str, Callable[[TenantRecord], int]]:
         **tables,
         "other_tables": lambda record: len(other_tables(record.pk)),
         "backups": lambda record: sum(1 for _ in backups(record.pk)),
+        SYSTEM_BACKUPS: lambda record: sum(1 for _ in system_backups(record.pk)),
         "key": lambda record: sum(not is_doomed(key) for key in tenant_keys(record).values()),
         "objects": _count_versions,
         "uploads": _count_uploads,

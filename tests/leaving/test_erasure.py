@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import OrderedDict
 from datetime import UTC, datetime, timedelta
@@ -11,8 +12,9 @@ import boto3
 import pytest
 
 from chalicelib.leaving import destroy, erasure, export_record, holds
+from chalicelib.leaving.certificate import Certificate
 from chalicelib.leaving.erasure import NotEmpty, erase
-from chalicelib.leaving.residue import residue
+from chalicelib.leaving.residue import SYSTEM_BACKUPS, residue, system_backups
 from chalicelib.platform.errors import Conflict, Gone, NotFound
 from chalicelib.platform.ids import new_id
 from chalicelib.platform.settings import settings
@@ -244,6 +246,45 @@ def test_no_export_goes_on_once_the_objects_are_removed(monkeypatch: pytest.Monk
     assert {place.found for place in residue(tenant_id)} == {0}
 
 
+def test_a_backup_that_only_time_deletes_stops_no_erasure_and_is_told_with_its_day(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tenant_id = departing()
+    expires, table = datetime(2026, 12, 24, 8, 0, tzinfo=UTC), settings().tenant_table(tenant_id, "cases")
+    kept = {
+        "BackupArn": f"arn:aws:dynamodb:eu-central-1:000000000000:table/{table}/backup/01",
+        "TableName": table,
+        "BackupType": "SYSTEM",
+        "BackupStatus": "AVAILABLE",
+        "BackupExpiryDateTime": expires,
+    }
+    events = destroy.client("dynamodb").meta.events
+    tried: list[str] = []
+
+    def also_its_own(parsed: dict, **_: object) -> None:
+        parsed["BackupSummaries"].append(kept)
+
+    def refused(params: dict, **_: object) -> None:
+        if params["BackupArn"] == kept["BackupArn"]:
+            tried.append(params["BackupArn"])
+
+    events.register("after-call.dynamodb.ListBackups", also_its_own)
+    events.register("provide-client-params.dynamodb.DeleteBackup", refused)
+    try:
+        assert erase_with_billing(tenant_id) == State.ERASED
+        assert [(place.where, place.found) for place in residue(tenant_id) if place.found] == [(SYSTEM_BACKUPS, 1)]
+        assert [each["BackupExpiryDateTime"] for each in system_backups(tenant_id)] == [expires]
+    finally:
+        events.unregister("after-call.dynamodb.ListBackups", also_its_own)
+        events.unregister("provide-client-params.dynamodb.DeleteBackup", refused)
+    assert tried == []
+    document = json.loads(shared().bind(Certificate).find(tenant_id, "certificate").document)
+    assert SYSTEM_BACKUPS not in {each["place"] for each in document["erased"]}
+    (told,) = [each for each in document["remains"] if table in each["what"]]
+    assert told["until"] == "2026-12-24"
+    assert document["remains"][0] == told
+
+
 def test_what_is_written_to_the_record_behind_the_erasure_is_scrubbed_again() -> None:
     tenant_id = departing()
     forgotten_by_billing(tenant_id)
@@ -265,7 +306,7 @@ def test_what_is_written_to_the_record_behind_the_erasure_is_scrubbed_again() ->
 def test_whatever_provisioning_makes_a_step_of_the_erasure_empties(aws: None) -> None:
     tenant_id = departing()
     emptied = [place for step in erasure.steps() for place in step.empties]
-    assert sorted(emptied) == sorted(place.where for place in residue(tenant_id))
+    assert sorted([*emptied, SYSTEM_BACKUPS]) == sorted(place.where for place in residue(tenant_id))
     made = {name for name, _ in steps()}
     assert {name for name in made if name.startswith("table:")} <= set(emptied)
 

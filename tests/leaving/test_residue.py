@@ -22,7 +22,10 @@ def _versions(aws: None):
 
 def test_it_is_blind_in_no_place() -> None:
     tenant_id = departing()
-    assert [place.where for place in everywhere(tenant_id) if place.found == 0] == ["mentions in billing-events"]
+    assert [place.where for place in everywhere(tenant_id) if place.found == 0] == [
+        "system_backups",
+        "mentions in billing-events",
+    ]
 
 
 def test_after_the_erasure_every_place_is_empty() -> None:
