@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from chalicelib.platform.http import ENDPOINTS, Endpoint
-from infra import package, permissions_page, states_page
+from infra import mapping_page, package, permissions_page, states_page
 from infra.paths import BUILD, ROOT
 
 BIN = Path(sys.executable).parent
@@ -61,7 +61,15 @@ def states_text() -> str:
     return states_page.page(plans())
 
 
+def mapping_text() -> str:
+    """The page about mapping documents."""
+    from chalicelib.connectors.mapping import schema
+
+    return mapping_page.page(schema())
+
+
 DOCUMENTS: dict[str, Callable[[], str]] = {
+    "mapping.md": mapping_text,
     "openapi.json": openapi_text,
     "permissions.md": permissions_text,
     "tenant-states.md": states_text,

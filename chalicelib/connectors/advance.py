@@ -62,7 +62,9 @@ def _is_a_fault_of_aws(error: Exception) -> bool:
 def _begin(tenant: Tenant, connector: Connector, now: datetime) -> Run | None:
     if not may(tenant.id, "connect"):
         # The files wait. A run that is under way ends, so that nothing is left half applied.
-        logger.info("connector is paused", extra={"tenant_id": tenant.id, "connector_id": connector.sk})
+        logger.info("the tenant's connectors are paused", extra={"tenant_id": tenant.id, "connector_id": connector.sk})
+        return None
+    if connector.paused or connector.deleted_at is not None:
         return None
     files = drop.waiting(tenant, connector.sk, mapping_of(connector))
     return runs.claim(tenant, connector, files[0], now=now) if files else None

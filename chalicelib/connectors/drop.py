@@ -15,7 +15,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from chalicelib.connectors.mapping import Mapping
-from chalicelib.platform.errors import Invalid
+from chalicelib.platform.errors import Invalid, NotFound
 from chalicelib.platform.telemetry import logger
 from chalicelib.platform.tenant import Tenant
 
@@ -96,6 +96,18 @@ def open_file(tenant: Tenant, key: str) -> tuple[Any, str] | None:
         return None
     answer = tenant.s3.get_object(Bucket=tenant.bucket, Key=key)
     return answer["Body"], answer["ETag"]
+
+
+def read_beginning(tenant: Tenant, connector_id: str, file_name: str, at_most: int) -> tuple[bytes, bool]:
+    """The first bytes of a waiting file, and whether these are all. Raises NotFound where no such file waits."""
+    key = _incoming(tenant, connector_id) + file_name
+    size = next((listed["Size"] for listed in _listed(tenant, key) if listed["Key"] == key), None)
+    if size is None:
+        raise NotFound("no file of that name waits", pointer="/file")
+    if size == 0:
+        return b"", True
+    answer = tenant.s3.get_object(Bucket=tenant.bucket, Key=key, Range=f"bytes=0-{at_most - 1}")
+    return answer["Body"].read(), size <= at_most
 
 
 def put_away(tenant: Tenant, key: str, etag: str, connector_id: str, folder: str, run_id: str) -> str:

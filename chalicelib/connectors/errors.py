@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 from chalicelib.platform.errors import Invalid
 
@@ -32,10 +33,25 @@ class FileRefused(Invalid):
 
 
 class MappingInvalid(Invalid):
-    """A mapping document that does not say what it must; `problems` lists each with its JSON pointer."""
+    """A mapping document that does not say what it must; `problems` lists each with its JSON pointer and a sentence."""
 
     type: ClassVar[str] = "mapping-invalid"
     title: ClassVar[str] = "The mapping is not valid"
+
+    @classmethod
+    def of(cls, problems: Sequence[Mapping[str, str]]) -> Self:
+        """The error that tells of one problem or more, each a `pointer` and a `problem`: the first in a sentence."""
+        first = problems[0]
+        sentence = f"{first['pointer'] or 'The document'}: {first['problem']}"
+        more = f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""
+        return cls(sentence + more, pointer=first["pointer"], problems=list(problems))
+
+    def under(self, pointer: str) -> Self:
+        """The same error where the document stands at `pointer` in something larger, such as a request."""
+        problems: list[dict[str, str]] = self.extra.get("problems") or [
+            {"pointer": self.pointer or "", "problem": self.detail}
+        ]
+        return type(self).of([problem | {"pointer": pointer + problem["pointer"]} for problem in problems])
 
 
 class UnknownPreset(Invalid):

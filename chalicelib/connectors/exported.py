@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from chalicelib.connectors.model import (
     CHUNK,
     CONNECTORS,
+    MAPPING,
     PUSH,
     QUARANTINE,
     RUN,
     ChunkReceipt,
     Connector,
+    MappingVersion,
     PushReceipt,
     QuarantinedRow,
     Run,
@@ -27,6 +29,7 @@ def _opened(vault: Vault, stored: QuarantinedRow) -> Mapping[str, str]:
 
 EXPORTED = (
     ExportedKind("connectors", Connector, pk=fixed(CONNECTORS), sk=an_id("con")),
+    ExportedKind("mappings", MappingVersion, pk=an_id("con", "connector_id"), sk=begins(MAPPING)),
     ExportedKind("runs", Run, pk=an_id("con", "connector_id"), sk=after(RUN, "id")),
     ExportedKind("chunk_receipts", ChunkReceipt, pk=an_id("run", "run_id"), sk=after(CHUNK, "chunk", "integer")),
     ExportedKind(

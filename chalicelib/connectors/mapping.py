@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from chalicelib.connectors.errors import MappingInvalid, UnknownPreset
 from chalicelib.connectors.forms.model import Form
+from chalicelib.connectors.problems import Faults, Problem, problems_in
 from chalicelib.connectors.vocabulary import (
     TARGETS,
     CurrencyTarget,
@@ -37,6 +39,8 @@ MUST_BE_MAPPED: tuple[Target, ...] = ("account.key", "borrower.key", "account.ov
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00]+$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
+MAX_REPEATS, MAX_NAME = 3, 255
+"""Of a pattern for file names, and of a name: so that matching takes no time worth naming."""
 
 
 class Title(Strict):
@@ -50,7 +54,7 @@ class ObjectStoreSource(Strict):
     """Files dropped into an object store. `file_pattern` must match the whole name (without folders)."""
 
     kind: Literal["object-store"]
-    file_pattern: str
+    file_pattern: str = Field(max_length=300)
 
     @field_validator("file_pattern")
     @classmethod
@@ -61,11 +65,16 @@ class ObjectStoreSource(Strict):
             raise ValueError(f"is not a regular expression: {problem}") from None
         if "business_date" not in compiled.groupindex:
             raise ValueError(r"must hold the group (?P<business_date>\d{8}): the day, YYYYMMDD, that the file is of")
+        # A pattern that tries many ways of matching could keep the worker busy for as long as it lives.
+        plain = re.sub(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", "x", pattern)
+        if re.search(r"\)[*+{]", plain) or len(re.findall(r"[*+]|\{\d*,\d*\}", plain)) > MAX_REPEATS:
+            raise ValueError(f"must repeat nothing more than {MAX_REPEATS} times with * or +, and no group")
         return pattern
 
     def business_date(self, file_name: str) -> date | None:
         """The business date in a file's name (its last path segment), or None where the file is not one of ours."""
-        match = re.fullmatch(self.file_pattern, file_name.rsplit("/", 1)[-1])
+        name = file_name.rsplit("/", 1)[-1]
+        match = re.fullmatch(self.file_pattern, name) if len(name) <= MAX_NAME else None
         digits = match["business_date"] if match else None
         if digits is None or not re.fullmatch("[0-9]{8}", digits):
             return None
@@ -170,11 +179,16 @@ Check = Annotated[RequiredTogether | NotAfterBusinessDate, Field(discriminator="
 
 
 class Mapping(Strict):
-    """A whole mapping document. `currency` stands in where the file has no column for it."""
+    """A whole mapping document.
 
-    preset: Name
-    version: int = Field(ge=1)
-    title: Title
+    `preset` is what it is called, and `title` what people call it. `currency` stands in where the file has no column
+    for it. A file is refused of whose rows more than `max_quarantine_share` are not accepted, or that no longer holds
+    more than `max_removed_share` of the accounts that the last one held.
+    """
+
+    preset: Name = "own"
+    version: int = Field(default=1, ge=1, le=1_000_000_000)
+    title: Title | None = None
     source: ObjectStoreSource
     format: Form
     fields: list[FieldMapping]
@@ -184,49 +198,60 @@ class Mapping(Strict):
     max_removed_share: Share = 0.20
 
     @model_validator(mode="after")
-    def _is_complete(self) -> Self:
-        targets = [field.target for field in self.fields]
-        twice = sorted({target for target in targets if targets.count(target) > 1})
-        if twice:
-            raise ValueError(f"fields fill the same target twice: {', '.join(twice)}")
-        missing = [target for target in MUST_BE_MAPPED if target not in targets]
-        if missing:
-            raise ValueError(f"fields leave out: {', '.join(missing)}")
-        if ("account.currency" in targets) == (self.currency is not None):
-            raise ValueError("either a field fills account.currency or currency names one for all rows")
-        if self.currency is not None and self.currency not in EXPONENTS:
-            raise ValueError(f"currency {self.currency!r} is not a code of ISO 4217")
+    def _holds_together(self) -> Self:
+        if faults := [*self._targets(), *self._currency(), *self._keys(), *self._named(), *self._columns()]:
+            raise Faults(faults)
         return self
 
-    @model_validator(mode="after")
-    def _keys_cannot_be_missing(self) -> Self:
-        for field in self.fields:
+    def _targets(self) -> Iterator[Problem]:
+        """Each target filled once, and those without which nothing can be applied."""
+        targets = [field.target for field in self.fields]
+        for at, target in enumerate(targets):
+            if target in targets[:at]:
+                yield f"/fields/{at}/target", f"fields fill the same target twice: {target}"
+        missing = [target for target in MUST_BE_MAPPED if target not in targets]
+        if missing:
+            yield "/fields", f"fields leave out: {', '.join(missing)}"
+
+    def _currency(self) -> Iterator[Problem]:
+        is_mapped = any(field.target == "account.currency" for field in self.fields)
+        if is_mapped == (self.currency is not None):
+            yield "/currency", "either a field fills account.currency or currency names one for all rows"
+        if self.currency is not None and self.currency not in EXPONENTS:
+            yield "/currency", f"currency {self.currency!r} is not a code of ISO 4217"
+
+    def _keys(self) -> Iterator[Problem]:
+        """What a row cannot do without is not left to chance."""
+        for at, field in enumerate(self.fields):
             if field.target in ("account.key", "borrower.key") and (
                 field.empty != "reject" or field.severity != "reject" or not field.required
             ):
-                raise ValueError(f'{field.target} must have required = true, empty = "reject", severity = "reject"')
+                must = 'required = true, empty = "reject", severity = "reject"'
+                yield f"/fields/{at}", f"{field.target} must have {must}"
             if field.target == "account.currency" and (field.empty, field.severity) != ("reject", "reject"):
-                raise ValueError('account.currency must have empty = "reject" and severity = "reject"')
-        return self
+                yield f"/fields/{at}", 'account.currency must have empty = "reject" and severity = "reject"'
 
-    @model_validator(mode="after")
-    def _checks_name_mapped_fields(self) -> Self:
+    def _named(self) -> Iterator[Problem]:
+        """What checks and the file's own sum are about."""
         mapped = {field.target for field in self.fields}
-        named: set[Target] = set()
-        for check in self.checks:
-            named |= {check.when, *check.requires} if isinstance(check, RequiredTogether) else set(check.fields)
+        named: dict[str, Target] = {}
+        for at, check in enumerate(self.checks):
+            if isinstance(check, RequiredTogether):
+                named[f"/checks/{at}/when"] = check.when
+                named |= {f"/checks/{at}/requires/{n}": target for n, target in enumerate(check.requires)}
+            else:
+                named |= {f"/checks/{at}/fields/{n}": target for n, target in enumerate(check.fields)}
         if self.format.total_field:
-            named.add(self.format.total_field)
-        if named - mapped:
-            raise ValueError(f"checks or trailer name fields that are not mapped: {', '.join(sorted(named - mapped))}")
-        return self
+            named["/format"] = self.format.total_field
+        for pointer, target in named.items():
+            if target not in mapped:
+                yield pointer, f"names a field that is not mapped: {target}"
 
-    @model_validator(mode="after")
-    def _reads_columns_that_there_are(self) -> Self:
+    def _columns(self) -> Iterator[Problem]:
         known = self.format.known_headings
-        if known is not None and (missing := [name for name in self.headings(required=True) if name not in known]):
-            raise ValueError(f"fields read columns that the format does not have: {', '.join(missing)}")
-        return self
+        for at, field in enumerate(self.fields):
+            if known is not None and field.required and field.source not in known:
+                yield f"/fields/{at}/source", f"is a column that the format does not have: {field.source}"
 
     def headings(self, *, required: bool = False) -> list[str]:
         """The headings that the fields read, each once, in the document's order; only the required ones if asked."""
@@ -238,17 +263,12 @@ def from_dict(document: object) -> Mapping:
     try:
         return Mapping.model_validate(document)
     except ValidationError as invalid:
-        problems = [
-            {"pointer": "".join(f"/{part}" for part in error["loc"]), "problem": error["msg"]}
-            for error in invalid.errors(include_input=False, include_url=False, include_context=False)
-        ]
-    first = problems[0]
-    raise MappingInvalid(
-        f"{first['pointer'] or 'The document'}: {first['problem']}"
-        + (f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""),
-        pointer=first["pointer"],
-        problems=problems,
-    )
+        raise MappingInvalid.of(problems_in(document, invalid)) from None
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of mapping documents. What the parts must be together it cannot say."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | Mapping.model_json_schema()
 
 
 def from_toml(text: str) -> Mapping:

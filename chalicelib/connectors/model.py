@@ -1,4 +1,4 @@
-"""The items of a tenant's `connector` table: connectors, runs, chunk receipts, quarantined rows, pushes."""
+"""The items of a tenant's `connector` table: connectors, mappings, runs, chunk receipts, quarantined rows, pushes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from chalicelib.platform.attributes import DateAttribute, IntegerAttribute
 from chalicelib.platform.store import TenantModel
 
 CONNECTORS = "connectors"
-RUN, CHUNK, QUARANTINE, PUSH = "run#", "chunk#", "quarantine#", "push#"
+MAPPING, RUN, CHUNK, QUARANTINE, PUSH = "mapping#", "run#", "chunk#", "quarantine#", "push#"
 
 PLANNING, APPLYING = "planning", "applying"
 COMPLETED, REFUSED, DUPLICATE = "completed", "refused", "duplicate"
@@ -23,9 +23,11 @@ them are booked."""
 class Connector(TenantModel):
     """A source of files (`pk` "connectors", `sk` its id) and what was last applied of it.
 
-    `mapping` is the connector's own copy of the preset's document. `active_run` is the one run that may be at work;
-    `claimed_until` is when a worker that says nothing more counts as dead and another may continue its run (absent
-    once the run waits for its chunks only). The `last_…` attributes change together, when a run is completed.
+    `mapping` is the document in force, of which `mapping_version` is the version, and `preset` the name that it gives
+    itself. While `paused` no run is started; from `deleted_at` on there is nothing but what it left behind.
+    `active_run` is the one run that may be at work; `claimed_until` is when a worker that says nothing more counts as
+    dead and another may continue its run (absent once the run waits for its chunks only). The `last_…` attributes
+    change together, when a run is completed.
     """
 
     class Meta:
@@ -35,6 +37,8 @@ class Connector(TenantModel):
     preset = UnicodeAttribute()
     mapping = JSONAttribute()
     mapping_version = IntegerAttribute()
+    paused = BooleanAttribute(default=False)
+    deleted_at = UTCDateTimeAttribute(null=True)
     active_run = UnicodeAttribute(null=True)
     claimed_until = UTCDateTimeAttribute(null=True)
     last_run = UnicodeAttribute(null=True)
@@ -43,6 +47,19 @@ class Connector(TenantModel):
     last_snapshot = UnicodeAttribute(null=True)
     created_at = UTCDateTimeAttribute()
     version = IntegerAttribute(default=1)
+
+
+class MappingVersion(TenantModel):
+    """A version of a connector's mapping (`pk` the connector, `sk` "mapping#" and the version in ten digits), who made
+    it and when. It stays as long as the connector's runs do, because they name it."""
+
+    class Meta:
+        table_kind = "connector"
+
+    version = IntegerAttribute()
+    document = JSONAttribute()
+    made_by = UnicodeAttribute()
+    made_at = UTCDateTimeAttribute()
 
 
 class Run(TenantModel):

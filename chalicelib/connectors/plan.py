@@ -24,12 +24,12 @@ from duckdb import DuckDBPyConnection
 from chalicelib.connectors import chunks, delta, drop, staging
 from chalicelib.connectors.chunk_store import StoredChunk, fetch_snapshot, store_chunk, store_manifest, store_snapshot
 from chalicelib.connectors.chunks import ChunkFile
-from chalicelib.connectors.connectors import mapping_of
 from chalicelib.connectors.delta import Delta
 from chalicelib.connectors.errors import FileRefused, MappingInvalid
 from chalicelib.connectors.formats import TextFile
 from chalicelib.connectors.forms import read_file
 from chalicelib.connectors.mapping import Mapping
+from chalicelib.connectors.mappings import mapping_at
 from chalicelib.connectors.model import APPLYING, DUPLICATE, REFUSED, Connector, Run
 from chalicelib.connectors.quarantine import ReasonCount
 from chalicelib.connectors.rejected import KEPT_BYTES, RejectedRow, store_rejected
@@ -81,7 +81,9 @@ def plan(tenant: Tenant, connector: Connector, run: Run, *, now: datetime) -> bo
     Planning the same file again gives the same chunks and the same snapshot.
     """
     with tempfile.TemporaryDirectory(prefix="plan-") as folder, requests.counted() as cost:
-        desk = _Desk(tenant, connector, run, mapping_of(connector), Path(folder))
+        # A mapping that is replaced while the run is at work holds from the next run on.
+        mapping = mapping_at(tenant, connector, run.mapping_version)
+        desk = _Desk(tenant, connector, run, mapping, Path(folder))
         try:
             changes = _plan(desk)
         except FileRefused as error:

@@ -14,7 +14,7 @@ from datetime import date, datetime
 from typing import Any
 
 from chalicelib.cases import Repayment, apply_repayment
-from chalicelib.connectors.connectors import find_connector
+from chalicelib.connectors.connectors import connector_in_use
 from chalicelib.connectors.model import ACCEPTED, APPLIED, NOT_APPLIED, PARTLY_APPLIED, PUSH, PushReceipt
 from chalicelib.platform import aws
 from chalicelib.platform.commit import Group, Update, commit_one
@@ -44,9 +44,10 @@ def push(
     """Takes rows and answers with a receipt. With the same `key` (the caller's idempotency key) the same rows get the
     same receipt, however often they are pushed.
 
-    Raises NotFound for an unknown connector and Conflict where the key was used for other rows.
+    A paused connector takes pushed rows too. Raises NotFound for an unknown connector, Gone for a deleted one, and
+    Conflict where the key was used for other rows.
     """
-    find_connector(tenant, connector_id)
+    connector_in_use(tenant, connector_id)
     content = _written(rows)
     receipt_id = new_id("rcp", at=now) if key is None else tenant.vault.derived_id("rcp", connector_id, key)
     digest = hashlib.sha256(content).hexdigest()

@@ -1,17 +1,17 @@
-"""Connectors over HTTP: make one, drop files, start runs, read reports and quarantine, push single rows."""
+"""Connectors over HTTP: make, pause and delete one, drop files, start runs, read reports and quarantine, push rows."""
 
 from __future__ import annotations
 
 from chalice.app import Blueprint
 
-from chalicelib.connectors import connectors, drop, push, rejected, runs
+from chalicelib.connectors import connectors, drop, mappings, push, rejected, runs
+from chalicelib.connectors.push_views import Push, ReceiptView, receipt_view
 from chalicelib.connectors.views import (
+    ConnectorChange,
     ConnectorDetail,
     ConnectorView,
     NewConnector,
     NewUpload,
-    Push,
-    ReceiptView,
     RejectedView,
     ReportView,
     RunRequested,
@@ -19,7 +19,6 @@ from chalicelib.connectors.views import (
     UploadView,
     connector_detail,
     connector_view,
-    receipt_view,
     rejected_view,
     report_view,
     run_view,
@@ -38,7 +37,7 @@ READ, WRITE = "connectors:read", "connectors:write"
     blueprint,
     "POST",
     "/v1/connectors",
-    summary="Make a connector from a preset",
+    summary="Make a connector from a preset or from a mapping of your own",
     body=NewConnector,
     returns=ConnectorDetail,
     status=201,
@@ -47,12 +46,13 @@ READ, WRITE = "connectors:read", "connectors:write"
     headers=IDEMPOTENCY_KEY,
 )
 def create_connector(call: Call[NewConnector]) -> ConnectorDetail:
-    tenant = open_tenant(call.tenant_id)
+    mapping, preset = call.body.mapping, call.body.preset
     made = connectors.create_connector(
-        tenant,
+        open_tenant(call.tenant_id),
         call.body.name,
-        call.body.preset,
+        preset if preset is not None else mappings.checked(mapping, pointer="/mapping"),
         now=utc_now(),
+        made_by=call.subject,
         key=call.idempotency_key,
         at_most=require(call.tenant_id, "work").entitlements.connectors,
     )
@@ -88,6 +88,40 @@ def get_connector(call: Call[None], connector_id: str) -> ConnectorDetail:
 
 @endpoint(
     blueprint,
+    "PATCH",
+    "/v1/connectors/{connector_id}",
+    summary="Rename a connector, pause it, or let it go on",
+    body=ConnectorChange,
+    returns=ConnectorDetail,
+    scope=WRITE,
+    authorizer=authorize,
+)
+def change_connector(call: Call[ConnectorChange], connector_id: str) -> ConnectorDetail:
+    tenant, now = open_tenant(call.tenant_id), utc_now()
+    wanted = call.body
+    changed = connectors.change_connector(
+        tenant, connector_id, name=wanted.name, paused=wanted.paused, made_by=call.subject, now=now
+    )
+    if wanted.paused is False:
+        runs.wake_if_waiting(tenant, changed)
+    return connector_detail(changed)
+
+
+@endpoint(
+    blueprint,
+    "DELETE",
+    "/v1/connectors/{connector_id}",
+    summary="Delete a connector; accounts, cases and runs stay",
+    status=204,
+    scope=WRITE,
+    authorizer=authorize,
+)
+def delete_connector(call: Call[None], connector_id: str) -> None:
+    connectors.delete_connector(open_tenant(call.tenant_id), connector_id, made_by=call.subject, now=utc_now())
+
+
+@endpoint(
+    blueprint,
     "POST",
     "/v1/connectors/{connector_id}/uploads",
     summary="A URL that takes one file",
@@ -99,7 +133,7 @@ def get_connector(call: Call[None], connector_id: str) -> ConnectorDetail:
 )
 def create_upload(call: Call[NewUpload], connector_id: str) -> UploadView:
     tenant = open_tenant(call.tenant_id)
-    mapping = connectors.mapping_of(connectors.find_connector(tenant, connector_id))
+    mapping = connectors.mapping_of(connectors.connector_in_use(tenant, connector_id))
     upload = drop.upload(tenant, connector_id, mapping, call.body.file_name, now=utc_now())
     return UploadView(url=upload.url, headers=upload.headers, expires_at=upload.expires_at)
 

@@ -19,14 +19,14 @@ from pynamodb.expressions.update import Action
 from ulid import ULID
 
 from chalicelib.connectors import drop
-from chalicelib.connectors.connectors import find_connector
+from chalicelib.connectors.connectors import connector_in_use, find_connector
 from chalicelib.connectors.drop import WaitingFile
 from chalicelib.connectors.model import CONNECTORS, PLANNING, REFUSED, RUN, Connector, Run
 from chalicelib.feed import event_put
 from chalicelib.ledger import leaf_put
 from chalicelib.platform import aws
 from chalicelib.platform.commit import Group, Put, Update, Write, commit_one
-from chalicelib.platform.errors import NotFound
+from chalicelib.platform.errors import Conflict, NotFound
 from chalicelib.platform.ids import new_id
 from chalicelib.platform.pages import Cursor, page_of
 from chalicelib.platform.telemetry import logger
@@ -41,8 +41,11 @@ FIRST_REST, LONGEST_REST = timedelta(seconds=30), timedelta(hours=1)
 
 
 def request_run(tenant: Tenant, connector_id: str) -> Connector:
-    """Asks for the connector's waiting files to be read; asking again is harmless. Raises NotFound."""
-    connector = find_connector(tenant, connector_id)
+    """Asks for the connector's waiting files to be read; asking again is harmless. Raises NotFound, Gone for a deleted
+    connector, and Conflict while it is paused."""
+    connector = connector_in_use(tenant, connector_id)
+    if connector.paused:
+        raise Conflict("the connector is paused; files wait until it goes on", paused=True)
     wake(tenant, connector_id)
     return connector
 

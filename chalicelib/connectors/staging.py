@@ -126,7 +126,7 @@ def stage(
     if text.trailer:
         totals.check_trailer(text.trailer, rows, unread, sums)
     reasons = quarantine.counts(con, program, "reasons")
-    _check_share(mapping, rows, quarantined, reasons)
+    check_share(mapping, rows, quarantined, reasons)
     return Staged(
         mapping=mapping,
         label=label,
@@ -145,6 +145,19 @@ def stage(
         unread_total_rows=unread if text.trailer and text.trailer.total is not None else 0,
         ignored=tuple(name for name in text.headings if name and name not in mapping.headings()),
     )
+
+
+def check_share(mapping: Mapping, rows: int, quarantined: int, reasons: tuple[ReasonCount, ...]) -> None:
+    """Raises `FileRefused` where more of the rows are quarantined than the mapping allows."""
+    if quarantined > rows * mapping.max_quarantine_share:
+        raise FileRefused(
+            "too_many_quarantined",
+            f"{quarantined} of {rows} rows are not accepted, more than the share of {mapping.max_quarantine_share:.1%} "
+            "that the mapping allows (max_quarantine_share)",
+            rows=rows,
+            quarantined=quarantined,
+            reasons=[asdict(count.reason) | {"rows": count.rows} for count in reasons[:10]],
+        )
 
 
 def _may_know(con: duckdb.DuckDBPyConnection, label: snapshot.Label, previous: Path | None) -> bool:
@@ -166,15 +179,3 @@ def _map_fresh_lines(con: duckdb.DuckDBPyConnection, program: Program, fresh_lin
         f"TO {path} ({snapshot.PARQUET})"
     )
     con.execute(f"CREATE OR REPLACE TEMP VIEW rows_read AS SELECT * FROM read_parquet({path})")
-
-
-def _check_share(mapping: Mapping, rows: int, quarantined: int, reasons: tuple[ReasonCount, ...]) -> None:
-    if quarantined > rows * mapping.max_quarantine_share:
-        raise FileRefused(
-            "too_many_quarantined",
-            f"{quarantined} of {rows} rows are not accepted, more than the share of {mapping.max_quarantine_share:.1%} "
-            "that the mapping allows (max_quarantine_share)",
-            rows=rows,
-            quarantined=quarantined,
-            reasons=[asdict(count.reason) | {"rows": count.rows} for count in reasons[:10]],
-        )

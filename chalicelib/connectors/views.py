@@ -1,101 +1,46 @@
-"""What the API takes and shows of connectors, runs, quarantined rows and pushes."""
+"""What the API takes and shows of connectors, runs and quarantined rows."""
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
-from typing import Annotated, Any, Literal, cast
+from datetime import date, datetime
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import StringConstraints, model_validator
 
-from chalicelib.connectors.model import REFUSED, Connector, PushReceipt, Run
-from chalicelib.connectors.push import MAX_ROWS, PushedRow
+from chalicelib.connectors.model import REFUSED, Connector, Run
 from chalicelib.connectors.rejected import RejectedRow
 from chalicelib.connectors.report import request_report, summed
-from chalicelib.platform.clock import utc_now
-from chalicelib.platform.errors import Invalid
 from chalicelib.platform.http import Strict, View
-from chalicelib.platform.money import exponent_of, to_minor
 
-Key = Annotated[str, StringConstraints(min_length=1, max_length=256)]
-EARLIEST_BOOKING = date(1990, 1, 1)
-Amount = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,15}(\.[0-9]{1,4})?$")]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 
 
 class NewConnector(Strict):
-    """A connector to make: a name of your own and one of the presets."""
+    """A connector to make: a name of your own, and one of the presets or a mapping document of your own, whose schema
+    is at `GET /v1/mapping-schema`."""
 
-    name: Annotated[str, StringConstraints(min_length=1, max_length=100)]
-    preset: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    name: Name
+    preset: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+    mapping: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _is_made_from_one_thing(self) -> Self:
+        if (self.preset is None) == (self.mapping is None):
+            raise ValueError("either preset or mapping must be given, and not both")
+        return self
+
+
+class ConnectorChange(Strict):
+    """What of a connector is to change. While it is `paused` no run is started: files wait, pushed rows are taken."""
+
+    name: Name | None = None
+    paused: bool | None = None
 
 
 class NewUpload(Strict):
     """The name of a file that is to be put into the drop."""
 
     file_name: str
-
-
-class RepaymentRow(Strict):
-    """A repayment booked now. `account` is the account's key as the files carry it; `amount` is in major units, as a
-    decimal string with no more decimals than the currency has; `booked_on` is the business date of the booking, from
-    1990 on and not after tomorrow in UTC."""
-
-    kind: Literal["repayment"]
-    account: Key
-    repayment_id: Key
-    currency: str
-    amount: Amount
-    booked_on: date
-
-    @field_validator("booked_on", mode="before")
-    @classmethod
-    def _is_a_day_in_text(cls, booked_on: object) -> object:
-        # A number would be read as seconds since 1970.
-        if not isinstance(booked_on, str):
-            raise ValueError("the day must be text, such as 2005-10-03")
-        return booked_on
-
-    @field_validator("booked_on")
-    @classmethod
-    def _is_a_day_that_has_come(cls, booked_on: date) -> date:
-        # Where the day begins first, it may be tomorrow in UTC. A later day would be a slip, and count for years.
-        latest = utc_now().date() + timedelta(days=1)
-        if not EARLIEST_BOOKING <= booked_on <= latest:
-            raise ValueError(f"the day must be from {EARLIEST_BOOKING} to {latest}, which is tomorrow in UTC")
-        return booked_on
-
-    @field_validator("currency")
-    @classmethod
-    def _is_a_currency(cls, currency: str) -> str:
-        try:
-            exponent_of(currency)
-        except Invalid as problem:
-            raise ValueError(problem.detail) from None
-        return currency
-
-    @field_validator("amount")
-    @classmethod
-    def _is_exact(cls, amount: str, info: ValidationInfo) -> str:
-        currency = info.data.get("currency")
-        if currency is None:
-            return amount  # the currency is at fault already
-        try:
-            minor = to_minor(amount, currency)
-        except Invalid as problem:
-            raise ValueError(problem.detail) from None
-        if minor <= 0:
-            raise ValueError("the amount must be more than zero")
-        return amount
-
-    def pushed(self) -> PushedRow:
-        """The row as the verbs take it, with the amount in minor units."""
-        amount = to_minor(self.amount, self.currency)
-        return PushedRow(self.account, self.repayment_id, amount, self.currency, self.booked_on)
-
-
-class Push(Strict):
-    """1 to 100 rows. They are taken together and applied each by itself."""
-
-    rows: Annotated[list[RepaymentRow], Field(min_length=1, max_length=MAX_ROWS)]
 
 
 class LastApplied(View):
@@ -107,16 +52,19 @@ class LastApplied(View):
 
 
 class ConnectorView(View):
-    """A source of files."""
+    """A source of files. `preset` is the name that its mapping gives itself; `deleted_at` is set once it is deleted and
+    only what it left behind can be read."""
 
     id: str
     name: str
     preset: str
     mapping_version: int
     file_pattern: str
+    paused: bool
     active_run: str | None
     last_applied: LastApplied | None
     created_at: datetime
+    deleted_at: datetime | None
     version: int
 
 
@@ -246,21 +194,6 @@ class RejectedView(View):
     truncated: bool
 
 
-class ReceiptView(View):
-    """What became of pushed rows: `accepted` until they were worked through, then an outcome a row, in their order.
-
-    Then the status is `applied` when every row is booked, by this push or (`repeated`) by an earlier one;
-    `partly_applied` when some are and others are quarantined, each with its reason; `not_applied` when all are
-    quarantined.
-    """
-
-    receipt: str
-    status: Literal["accepted", "applied", "partly_applied", "not_applied"]
-    rows: list[dict[str, Any]] | None
-    received_at: datetime
-    finished_at: datetime | None
-
-
 def connector_view(connector: Connector) -> ConnectorView:
     """A connector as lists show it."""
     return ConnectorView(**_connector_members(connector))
@@ -314,18 +247,6 @@ def rejected_view(row: RejectedRow) -> RejectedView:
     )
 
 
-def receipt_view(receipt: PushReceipt) -> ReceiptView:
-    """A push receipt."""
-    outcomes = cast("list[dict[str, Any]] | None", receipt.outcomes)
-    return ReceiptView(
-        receipt=receipt.id,
-        status=cast("Any", receipt.status),
-        rows=None if outcomes is None else [{"row": n, **outcome} for n, outcome in enumerate(outcomes)],
-        received_at=receipt.received_at,
-        finished_at=receipt.finished_at,
-    )
-
-
 def _connector_members(connector: Connector) -> dict[str, Any]:
     last = None
     if connector.last_run is not None:
@@ -340,9 +261,11 @@ def _connector_members(connector: Connector) -> dict[str, Any]:
         "preset": connector.preset,
         "mapping_version": connector.mapping_version,
         "file_pattern": connector.mapping["source"]["file_pattern"],
+        "paused": connector.paused,
         "active_run": connector.active_run,
         "last_applied": last,
         "created_at": connector.created_at,
+        "deleted_at": connector.deleted_at,
         "version": connector.version,
     }
 

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
+from datetime import timedelta
 
 import pytest
 
-from chalicelib.connectors.connectors import all_connectors, create_connector, find_connector, mapping_of
+from chalicelib.connectors import watch
+from chalicelib.connectors.connectors import (
+    all_connectors,
+    change_connector,
+    create_connector,
+    delete_connector,
+    find_connector,
+    mapping_of,
+)
 from chalicelib.connectors.drop import upload, waiting
 from chalicelib.connectors.errors import UnknownPreset
+from chalicelib.connectors.model import QUARANTINE
+from chalicelib.connectors.push import PushedRow, push
+from chalicelib.connectors.runs import CLAIM_TIME, claim, request_run, wake
 from chalicelib.connectors.views import connector_detail
-from chalicelib.platform.errors import Conflict, Invalid, NotFound
-from tests.connectors.institution import PRESET, Institution, file_name
+from chalicelib.platform.errors import Conflict, Gone, Invalid, NotFound
+from tests.connectors.institution import PRESET, Institution, Loan, extract, file_name, late
+from tests.connectors.tables import items
 
 
 def test_a_connector_carries_its_own_copy_of_the_preset(tenant, now):
@@ -118,3 +131,91 @@ def test_a_plan_gives_so_many_connectors_and_the_same_wish_is_still_answered(ten
     assert again.sk == first.sk
     with pytest.raises(Conflict, match=f"the plan gives {there + 1}"):
         create_connector(tenant, "core banking", PRESET, now=now, at_most=there + 1)
+
+
+def test_a_paused_connector_starts_no_run_until_it_goes_on(tenant, now):
+    bank = Institution(tenant, now)
+    change(bank, paused=True)
+    bank.drop("20050430", extract([Loan(1)]))
+    with pytest.raises(Conflict, match="paused"):
+        request_run(tenant, bank.connector_id)
+    assert watch.wake_tenant(tenant, now=bank.clock) == 0
+    wake(tenant, bank.connector_id)
+    bank.work()
+    assert bank.runs() == []
+    change(bank, paused=False)
+    assert [run.status for run in [bank.run()]] == ["completed"]
+
+
+def test_a_worker_that_read_the_connector_before_it_was_paused_claims_nothing(tenant, now):
+    bank = Institution(tenant, now)
+    bank.drop("20050430", extract([Loan(1)]))
+    stale = find_connector(tenant, bank.connector_id)
+    [file] = waiting(tenant, bank.connector_id, mapping_of(stale))
+    change(bank, paused=True)
+    assert claim(tenant, stale, file, now=bank.clock) is None
+
+
+def test_a_change_that_changes_nothing_is_no_change(tenant, now):
+    bank = Institution(tenant, now)
+    change(bank, name="core", paused=True)
+    found = find_connector(tenant, bank.connector_id)
+    assert (found.name, found.paused, found.version) == ("core", True, 2)
+    change(bank, name="core", paused=True)
+    change(bank)
+    assert find_connector(tenant, bank.connector_id).version == 2
+    changes = [item for item in items(tenant, "ledger") if item.get("action") == {"S": "connector.changed"}]
+    assert len(changes) == 1
+
+
+def test_a_deleted_connector_leaves_what_it_brought_and_takes_nothing_more(tenant, now):
+    bank = Institution(tenant, now)
+    run = bank.deliver("20050430", [*(Loan(n) for n in range(1, 39)), Loan(39, balance="-"), late(40)])
+    accounts = items(tenant, "cases")
+    delete_connector(tenant, bank.connector_id, made_by="user_1", now=now)
+    delete_connector(tenant, bank.connector_id, made_by="user_1", now=now)
+    assert list(all_connectors(tenant)) == []
+    assert find_connector(tenant, bank.connector_id).deleted_at == now
+    assert [each.id for each in bank.runs()] == [run.id]
+    assert [i["line"] for i in items(tenant, "connector") if i["sk"]["S"].startswith(QUARANTINE)] == [{"N": "40"}]
+    assert items(tenant, "cases") == accounts
+    for refused in (
+        lambda: request_run(tenant, bank.connector_id),
+        lambda: change(bank, paused=False),
+        lambda: push(tenant, bank.connector_id, [PushedRow("1", "R1", 1, "CNY", now.date())], now=now),
+    ):
+        with pytest.raises(Gone):
+            refused()
+    wake(tenant, bank.connector_id)
+    bank.work()
+    assert len(bank.runs()) == 1
+
+
+def test_a_connector_at_work_is_not_deleted(tenant, now):
+    bank = Institution(tenant, now)
+    bank.drop("20050430", extract([Loan(1)]))
+    connector = find_connector(tenant, bank.connector_id)
+    [file] = waiting(tenant, bank.connector_id, mapping_of(connector))
+    run = claim(tenant, connector, file, now=bank.clock)
+    with pytest.raises(Conflict, match="run is at work") as caught:
+        delete_connector(tenant, bank.connector_id, made_by="user_1", now=now)
+    assert caught.value.extra == {"active_run": run.id}
+    bank.clock += CLAIM_TIME + timedelta(seconds=1)
+    bank.run()
+    delete_connector(tenant, bank.connector_id, made_by="user_1", now=now)
+    # A worker that read the connector before can claim nothing either.
+    assert claim(tenant, connector, file, now=bank.clock) is None
+
+
+def test_a_deleted_connector_frees_its_place_and_its_key_stays_used(tenant, now):
+    made = create_connector(tenant, "core banking", PRESET, now=now, key="a", at_most=1)
+    with pytest.raises(Conflict, match="the plan gives 1"):
+        create_connector(tenant, "another", PRESET, now=now, at_most=1)
+    delete_connector(tenant, made.sk, made_by="user_1", now=now)
+    create_connector(tenant, "another", PRESET, now=now, at_most=2)
+    with pytest.raises(Conflict, match="deleted"):
+        create_connector(tenant, "core banking", PRESET, now=now, key="a")
+
+
+def change(bank: Institution, **changes):
+    return change_connector(bank.tenant, bank.connector_id, made_by="user_1", now=bank.clock, **changes)

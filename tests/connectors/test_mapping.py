@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from chalicelib.connectors.errors import MappingInvalid, UnknownPreset
-from chalicelib.connectors.mapping import from_dict, from_toml, load_preset, preset_names
+from chalicelib.connectors.mapping import from_dict, from_toml, load_preset, preset_names, schema
 from chalicelib.connectors.staging import check_patterns, connect
+from chalicelib.connectors.vocabulary import TARGETS
 from chalicelib.platform.errors import Invalid
 from tests.connectors.delivery import FIELDS, document, mapping, with_field
 
@@ -18,15 +21,15 @@ from tests.connectors.delivery import FIELDS, document, mapping, with_field
     [
         ({"colour": "red"}, "/colour", "Extra inputs"),
         ({"version": 0}, "/version", "greater than or equal to 1"),
-        ({"fields": FIELDS[1:]}, "", "leave out: account.key"),
-        ({"fields": [*FIELDS, FIELDS[0]]}, "", "same target twice: account.key"),
-        ({"fields": with_field("account.key", empty="null")}, "", "account.key must have"),
-        ({"fields": with_field("account.balance", type="text")}, "/fields/5/text/target", "Input should be"),
-        ({"fields": with_field("account.balance", min="much")}, "/fields/5/money/min", "decimal"),
+        ({"fields": FIELDS[1:]}, "/fields", "leave out: account.key"),
+        ({"fields": [*FIELDS, FIELDS[0]]}, "/fields/8/target", "same target twice: account.key"),
+        ({"fields": with_field("account.key", empty="null")}, "/fields/0", "account.key must have"),
+        ({"fields": with_field("account.balance", type="text")}, "/fields/5/target", "Input should be"),
+        ({"fields": with_field("account.balance", min="much")}, "/fields/5/min", "decimal"),
         ({"fields": with_field("account.oldest_due_date", date_format="%d.%m.%y")}, None, "%Y, %m and %d once each"),
         ({"fields": with_field("account.currency", codes={"1": "XXX"})}, None, "XXX"),
-        ({"fields": with_field("borrower.phone", pattern="a\0")}, "/fields/3/text/pattern", "match pattern"),
-        ({"currency": "CNY"}, "", "either a field"),
+        ({"fields": with_field("borrower.phone", pattern="a\0")}, "/fields/3/pattern", "match pattern"),
+        ({"currency": "CNY"}, "/currency", "either a field"),
         ({"form": {"quote": "|"}}, "/format", "must not stand in the delimiter"),
         ({"form": {"escape": "\\"}}, "/format", "beside quote"),
         ({"form": {"delimiter": "\n"}}, "/format/delimiter", "pattern"),
@@ -38,11 +41,18 @@ from tests.connectors.delivery import FIELDS, document, mapping, with_field
                     {"kind": "required_together", "when": "account.balance", "requires": ["account.credit_limit"]}
                 ]
             },
-            "",
+            "/checks/0/requires/0",
             "not mapped: account.credit_limit",
         ),
         ({"source": {"kind": "object-store", "file_pattern": r"\d+"}}, "/source/file_pattern", "business_date"),
         ({"source": {"kind": "object-store", "file_pattern": "("}}, "/source/file_pattern", "regular expression"),
+        ({"source": {"kind": "object-store", "file_pattern": r"(\w+)*(?P<business_date>\d{8})"}}, None, "no group"),
+        ({"source": {"kind": "object-store", "file_pattern": r".*.*.*.*(?P<business_date>\d{8})"}}, None, "repeat"),
+        (
+            {"fields": with_field("account.currency", codes={"a/b~": "CNY", "": "CNY"})},
+            "/fields/4/codes/",
+            "at least 1",
+        ),
     ],
 )
 def test_a_document_that_is_wrong_says_where_and_what(changes, pointer, problem):
@@ -52,13 +62,42 @@ def test_a_document_that_is_wrong_says_where_and_what(changes, pointer, problem)
         assert invalid.value.pointer == pointer
 
 
+def test_every_problem_is_named_with_its_own_place():
+    wrong = document(
+        fields=[*with_field("account.key", empty="null"), FIELDS[1]],
+        checks=[{"kind": "not_after_business_date", "fields": ["account.oldest_due_date"]}] * 2
+        + [{"kind": "required_together", "when": "account.credit_limit", "requires": ["borrower.address"]}],
+        currency="CNY",
+    )
+    with pytest.raises(MappingInvalid, match="and 4 more problems") as invalid:
+        from_dict(wrong)
+    pointers = {problem["pointer"] for problem in invalid.value.extra["problems"]}
+    assert pointers == {"/fields/8/target", "/currency", "/fields/0", "/checks/2/when", "/checks/2/requires/0"}
+
+
+def test_a_missing_member_and_an_unknown_kind_are_told_where_they_belong():
+    wrong = document(fields=[{"type": "text", "source": "key"}, {"type": "number", "source": "a/b"}, 7])
+    with pytest.raises(MappingInvalid) as invalid:
+        from_dict(wrong)
+    pointers = [problem["pointer"] for problem in invalid.value.extra["problems"]]
+    assert pointers == ["/fields/0/target", "/fields/1", "/fields/2"]
+
+
+def test_the_schema_takes_every_shipped_preset_and_names_every_target():
+    validator = Draft202012Validator(schema())
+    for name in preset_names():
+        assert list(validator.iter_errors(load_preset(name).model_dump(mode="json"))) == []
+    assert [error.json_path for error in validator.iter_errors(document(colour="red"))] == ["$"]
+    assert all(f'"{target}"' in json.dumps(schema()) for target in TARGETS)
+
+
 def test_what_is_no_toml_is_said_to_be_none():
     with pytest.raises(MappingInvalid, match="not TOML"):
         from_toml("preset = ")
 
 
 def test_an_unknown_preset_is_refused_with_the_names_of_those_there_are():
-    with pytest.raises(UnknownPreset, match="cn-core-banking-delimited, .*generic-loan-servicing-csv") as unknown:
+    with pytest.raises(UnknownPreset, match=r"cn-core-banking-delimited, .*generic-loan-servicing-csv") as unknown:
         load_preset("../secrets")
     assert isinstance(unknown.value, Invalid)
 

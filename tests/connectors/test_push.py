@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from chalicelib.connectors.push import PushedRow, find_push, push
-from chalicelib.connectors.views import Push, receipt_view
+from chalicelib.connectors.push_views import Push, receipt_view
 from chalicelib.platform.errors import Conflict, NotFound
 from chalicelib.platform.http import invalid
 from tests.connectors.institution import Institution, Loan, late
@@ -153,7 +153,7 @@ def test_a_bad_row_is_named_by_its_place(changes, pointer):
 
 
 def test_a_repayment_is_booked_no_later_than_where_the_day_begins_first(monkeypatch):
-    monkeypatch.setattr("chalicelib.connectors.views.utc_now", lambda: datetime(2026, 3, 31, 23, 59, tzinfo=UTC))
+    monkeypatch.setattr("chalicelib.connectors.push_views.utc_now", lambda: datetime(2026, 3, 31, 23, 59, tzinfo=UTC))
     for day in ("1990-01-01", "2005-10-03", "2026-04-01"):
         assert Push.model_validate({"rows": [GOOD | {"booked_on": day}]}).rows[0].booked_on.isoformat() == day
     with pytest.raises(ValidationError) as caught:

@@ -22,14 +22,14 @@ class Api:
         scopes = ["connectors:read", "connectors:write"]
         self._key, _ = api_keys.create(tenant.id, name="test", scopes=scopes, now=utc_now())
 
-    def __call__(self, method: str, path: str, body: object = None, **headers: str):
+    def __call__(self, method: str, path: str, body: object = None, *, raw: bool = False, **headers: str):
         answer = self._client.http.request(
             method,
             path,
             headers={"Authorization": f"Bearer {self._key}", "Content-Type": "application/json", **headers},
             body=b"" if body is None else json.dumps(body).encode(),
         )
-        return answer.status_code, json.loads(answer.body)
+        return answer.status_code, answer.body if raw else json.loads(answer.body)
 
     def work(self) -> None:
         while any([self._trigger("sync", "sync_plan"), self._trigger("sync-chunks", "sync_apply")]):

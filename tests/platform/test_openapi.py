@@ -38,6 +38,7 @@ def test_what_may_be_repeated_says_so():
 
 def test_what_may_name_the_version_it_replaces_says_so():
     assert asking_for("If-Match") == {
+        ("put", "/v1/connectors/{connector_id}/mapping"),
         ("put", "/v1/rules/triggers"),
         ("put", "/v1/rules/assignment"),
         ("patch", "/v1/webhook-endpoints/{endpoint_id}"),
