@@ -13,7 +13,7 @@ from chalicelib.connectors.forms.copybook_entries import CopybookInvalid, Entry,
 MAX_ITEMS = 2_000
 _REPEATED = re.compile(r"(.)\((\d{1,6})\)")
 _NUMERIC = re.compile("(S?)(9*)(?:V(9*))?")
-_EDITED = re.compile("[XA9BZNG0/,.+$*CRDB-]+")
+_EDITED = re.compile("[XA9BZ0/,.+$*CRDB-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +147,14 @@ def _item(entry: Entry, start: int) -> Item:
                 return replace(text, length=digits)
     if usage != "text":
         raise refuse(f"has the picture {entry.picture[:30]}; a number of that usage has one like S9(7)V99")
+    if set(picture) <= set("NG"):
+        return replace(text, kind="graphic", length=2 * len(picture))
     if "P" in picture:
         raise refuse(f"has the picture {entry.picture[:30]}; digits that are not stored (P) are not read")
     if not _EDITED.fullmatch(picture):
         raise refuse(f"has the picture {entry.picture[:30]}, which is none that is known here")
-    # National characters take two bytes each. What is edited (Z, commas, CR) is text that a mapping reads.
-    return replace(text, length=len(picture) + sum(map(picture.count, "NG")))
+    # What is edited (Z, commas, CR) is text that a mapping reads.
+    return replace(text, length=len(picture))
 
 
 def _with_headings(found: list[_Found]) -> Iterator[Item]:

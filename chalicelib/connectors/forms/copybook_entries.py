@@ -12,7 +12,7 @@ from typing import Literal, NoReturn
 
 SignPlace = Literal["trailing", "leading", "trailing-separate", "leading-separate"]
 """Where the sign of a zoned number stands: in the zone of its last or first byte, or in a byte of its own."""
-ItemKind = Literal["text", "zoned", "packed", "binary"]
+ItemKind = Literal["text", "graphic", "zoned", "packed", "binary"]
 """How an item's bytes are to be read; `forms.model.Place` says what each kind is."""
 
 _MOST_LINES = 20_000

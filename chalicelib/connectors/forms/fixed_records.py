@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from chalicelib.connectors.errors import FileRefused
 from chalicelib.connectors.forms.delivered import Readable
-from chalicelib.connectors.forms.encodings import codec_of
-from chalicelib.connectors.forms.model import FixedWidthFormat
+from chalicelib.connectors.forms.encodings import encoded
+from chalicelib.connectors.forms.model import FixedWidthFormat, RecordEncoding
 
 BLOCK = 1 << 18
 """Bytes read at a time: enough records for a pass over each of their columns, few enough for the processor's cache."""
@@ -111,7 +111,7 @@ class Rows:
         while records and self._skipped < self._form.skip_records:
             end = records.find(b"\n") + 1 if self._length is None else self._length
             prefix = self._form.header_prefix
-            if self._skipped == 0 and prefix and not records.startswith(prefix.encode(codec_of(self._form.encoding))):
+            if self._skipped == 0 and prefix and not begins_with(records, prefix, self._form.encoding):
                 raise FileRefused("missing_header", f"The first record does not begin with {prefix!r}", line=1)
             records = records[end:]
             self._skipped += 1
@@ -132,3 +132,11 @@ class Rows:
             return b""
         freed, self._held = self._held + records[:start], records[start:]
         return freed
+
+
+def begins_with(record: bytes, prefix: str, encoding: RecordEncoding) -> bool:
+    """Whether a record begins with some text; with what its encoding cannot write, none does."""
+    try:
+        return record.startswith(encoded(prefix, encoding))
+    except UnicodeEncodeError:
+        return False

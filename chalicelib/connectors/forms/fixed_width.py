@@ -18,8 +18,8 @@ from pathlib import Path
 from chalicelib.connectors.errors import FileRefused
 from chalicelib.connectors.formats import BLANKS, UNREADABLE, TextFile, TrailerLine, locate
 from chalicelib.connectors.forms.delivered import Delivered, Readable
-from chalicelib.connectors.forms.encodings import codec_of
-from chalicelib.connectors.forms.fixed_records import Rows
+from chalicelib.connectors.forms.encodings import SHIFT_IN, SHIFT_OUT, encoded, readable
+from chalicelib.connectors.forms.fixed_records import Rows, begins_with
 from chalicelib.connectors.forms.model import (
     EBCDIC,
     INNER,
@@ -79,36 +79,39 @@ def read_fixed_width(
 
 @dataclass(frozen=True, slots=True)
 class _Marks:
-    """The bytes of an encoding that stand between columns and for what a value cannot hold; `shown` turns each byte of
-    a text column into itself or one of them."""
+    """The bytes of an encoding that stand between columns and for what a value cannot hold (`inside`); `shown` turns
+    each byte of a text column into itself or one of them. `around` are the bytes on either side of graphic text."""
 
     delimiter: bytes
     end: bytes
     wrong: bytes
     inside: tuple[int, ...]
     shown: bytes
+    around: tuple[bytes, bytes]
 
 
 @cache
 def _marks(encoding: RecordEncoding) -> _Marks:
-    codec = codec_of(encoding)
+    kept = (*SHIFT_OUT, *SHIFT_IN) if encoding == "cp935" else ()
 
     def shown(byte: int) -> int:
-        if encoding not in _SINGLE_BYTE and byte > 127:
+        if byte in kept or (byte > 127 and encoding not in _SINGLE_BYTE):
             return byte
-        character = bytes([byte]).decode(codec, "replace")
+        # Controls are the same in every code page of EBCDIC, and so is FF, which none has a character for.
+        character = readable(bytes([byte]), "cp037" if encoding in EBCDIC else encoding)
         stand_ins = {"\0": _LOW, "\n": _LINE_FEED, "\r": _RETURN, "\t": "\t"}
         if encoding in EBCDIC:
             stand_ins["\x85"] = _LINE_FEED  # NL, with which mainframes end lines
         is_control = unicodedata.category(character) == "Cc"
-        return stand_ins.get(character, _WRONG).encode(codec)[0] if is_control else byte
+        return encoded(stand_ins.get(character, _WRONG), encoding)[0] if is_control else byte
 
     return _Marks(
-        delimiter=INNER_DELIMITER.encode(codec),
-        end="\n".encode(codec),
-        wrong=_WRONG.encode(codec),
-        inside=tuple((_LOW + _LINE_FEED + _RETURN + _WRONG).encode(codec)),
+        delimiter=encoded(INNER_DELIMITER, encoding),
+        end=encoded("\n", encoding),
+        wrong=encoded(_WRONG, encoding),
+        inside=tuple(encoded(_LOW + _LINE_FEED + _RETURN + _WRONG, encoding)),
         shown=bytes(map(shown, range(256))),
+        around=(SHIFT_OUT, SHIFT_IN) if encoding == "cp935" else (bytes([FILL]), bytes([FILL])),
     )
 
 
@@ -119,7 +122,7 @@ class _Sheet:
         self._columns = columns
         self._needed = max(column.end for column in columns)
         self._length, self._has_lines = form.record_length, form.record_end == "line"
-        self._codec = codec_of(form.encoding)
+        self._encoding: RecordEncoding = form.encoding
         self._is_ebcdic = form.encoding in EBCDIC
         self._marks, self._codes = _marks(form.encoding), codes(ebcdic=self._is_ebcdic)
         self._filling = b" " if form.short_lines == "pad" else self._marks.wrong
@@ -156,8 +159,12 @@ class _Sheet:
         shown = Records(records.raw.translate(self._marks.shown), records.stride)
         cells: list[bytes] = []
         for place in self._columns:
-            if place.kind == "text":
-                cells += [shown.column(at) for at in range(place.start - 1, place.end)]
+            if place.kind in ("text", "graphic"):
+                columns = [shown.column(at) for at in range(place.start - 1, place.end)]
+                if place.kind == "graphic":
+                    before, after = self._marks.around
+                    columns = [before * records.count, *columns, after * records.count]
+                cells += columns
             else:
                 cells += number(records, place, self._codes)
             cells.append(self._marks.delimiter * records.count)
@@ -172,7 +179,7 @@ class _Sheet:
         is_marked = any(mark in text for mark in self._marks.inside)
         if not is_marked and not self._is_ebcdic and text.isascii():
             return bytes(text)
-        decoded = text.decode(self._codec, "replace")
+        decoded = readable(text, self._encoding)
         if is_marked:
             decoded = _PADDING.sub("", decoded)
             for mark, meaning in _MEANINGS.items():
@@ -183,7 +190,7 @@ class _Sheet:
 
 def _trailer(form: FixedWidthFormat, rule: FixedTrailer, rows: Rows) -> TrailerLine:
     line = rows.first + rows.count
-    if not rows.trailer.startswith(rule.prefix.encode(codec_of(form.encoding))):
+    if not begins_with(rows.trailer, rule.prefix, form.encoding):
         raise FileRefused(
             "missing_trailer",
             f"The last record does not begin with {rule.prefix!r}: the file may have been cut short",

@@ -24,9 +24,10 @@ TextEncoding = Literal["utf-8", "gb18030", "gbk", "big5", "big5hkscs", "latin-1"
 """Encodings in which a line feed is the byte 0A and nothing else is. A byte order mark is skipped. `big5` is Big5 as
 Windows writes it (code page 950), `big5hkscs` the one of Hong Kong; `latin-1` has no characters at 80 to 9F, where
 `cp1252` has the euro sign and curly quotes."""
-RecordEncoding = Literal[TextEncoding, "cp037", "cp500"]
-"""Encodings of records that are cut by bytes: those of text, and EBCDIC of the United States and of Western Europe."""
-EBCDIC: tuple[RecordEncoding, ...] = ("cp037", "cp500")
+RecordEncoding = Literal[TextEncoding, "cp037", "cp500", "cp935"]
+"""Encodings of records that are cut by bytes: those of text, and EBCDIC of the United States, of Western Europe, and of
+China, where two-byte characters stand between shift-out and shift-in."""
+EBCDIC: tuple[RecordEncoding, ...] = ("cp037", "cp500", "cp935")
 
 Pointer = Annotated[str, StringConstraints(max_length=500, pattern=r"^(/([^~/\x00]|~[01])*)*$")]
 """A JSON pointer (RFC 6901): the empty one is the whole, `/loans/0/id` a member of a member, `~1` a slash in a name."""
@@ -148,7 +149,8 @@ class DelimitedFormat(FormDocument):
 class Place(Strict):
     """Some bytes of a record: `length` of them, of which the first is number `start` (the record's first is 1).
 
-    `text` is characters of the form's encoding. `zoned` has a digit in each byte and its sign where `sign` says: in the
+    `text` is characters of the form's encoding; `graphic` is text of two bytes a character, in EBCDIC without shift-out
+    and -in around them (PIC G and N). `zoned` has a digit in each byte and its sign where `sign` says: in the
     zone of the last or the first, or as + or - in a byte more. `packed` has two digits in each byte and the sign in the
     last half (COMP-3), `binary` is a big-endian integer of two, four or eight bytes (COMP). `scale` is how many of a
     number's digits follow its decimal point; where it is not `signed`, a minus is no part of it.
@@ -165,9 +167,12 @@ class Place(Strict):
     def _is_a_number_that_can_be_read(self) -> Self:
         if self.kind == "binary" and self.length not in (2, 4, 8):
             raise ValueError("a binary number has 2, 4 or 8 bytes")
-        if self.kind != "text" and self.length > (39 if self.kind == "zoned" else 20):
+        is_text = self.kind in ("text", "graphic")
+        if not is_text and self.length > (39 if self.kind == "zoned" else 20):
             raise ValueError("a number has at most 38 digits")
-        if self.kind == "text" and self.scale:
+        if self.kind == "graphic" and self.length % 2:
+            raise ValueError("graphic text has two bytes for each character")
+        if is_text and self.scale:
             raise ValueError("scale has a meaning only for numbers")
         if self.sign != "trailing" and self.kind != "zoned":
             raise ValueError("sign has a meaning only for zoned numbers")
@@ -236,6 +241,8 @@ class FixedWidthFormat(FormDocument):
             raise ValueError('record_end = "none" needs record_length')
         if self.record_end == "line" and self.encoding in EBCDIC:
             raise ValueError('records in EBCDIC need record_end = "none": no byte ends a line in them')
+        if self.encoding in ("cp037", "cp500") and any(column.kind == "graphic" for column in self.described):
+            raise ValueError(f"{self.encoding} has no characters of two bytes (graphic; PIC G and N in a copybook)")
         if self.short_lines == "pad" and self.record_length is not None:
             raise ValueError("short_lines has a meaning only where no record_length is given")
         if self.header_prefix is not None and not self.skip_records:

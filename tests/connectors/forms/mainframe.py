@@ -5,15 +5,26 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from chalicelib.connectors.forms import ebcdic_chinese
 from chalicelib.connectors.forms.model import FixedColumn
 
-EBCDIC = ("cp037", "cp500")
+EBCDIC = ("cp037", "cp500", "cp935")
+
+
+def in_bytes(text: str, encoding: str) -> bytes:
+    return (
+        ebcdic_chinese.encoded(text) if encoding == "cp935" else text.encode({"big5": "cp950"}.get(encoding, encoding))
+    )
 
 
 def written(value: Any, column: FixedColumn, encoding: str) -> bytes:
     """The bytes of a value in its column: text with blanks behind it, a number with as many digits as fit."""
     if column.kind == "text":
-        return value.encode(encoding).ljust(column.length, " ".encode(encoding))
+        return in_bytes(value, encoding).ljust(column.length, in_bytes(" ", encoding))
+    if column.kind == "graphic":
+        pairs = in_bytes(value, encoding)
+        pairs = pairs[1:-1] if encoding == "cp935" else pairs
+        return pairs.ljust(column.length, in_bytes(" ", encoding))
     unscaled = int(Decimal(value).scaleb(column.scale))
     if column.kind == "binary":
         return unscaled.to_bytes(column.length, "big", signed=column.signed)
@@ -23,22 +34,22 @@ def written(value: Any, column: FixedColumn, encoding: str) -> bytes:
         return bytes.fromhex(digits.zfill(2 * column.length - 1) + sign)
     if column.sign.endswith("separate"):
         digits, mark = digits.zfill(column.length - 1), "-" if minus else "+"
-        return (mark + digits if column.sign.startswith("leading") else digits + mark).encode(encoding)
+        return in_bytes(mark + digits if column.sign.startswith("leading") else digits + mark, encoding)
     digits = digits.zfill(column.length)
     if not column.signed:
-        return digits.encode(encoding)
+        return in_bytes(digits, encoding)
     at = 0 if column.sign == "leading" else column.length - 1
     if encoding in EBCDIC:
         signed = bytes([(0xD0 if minus else 0xC0) + int(digits[at])])
     else:
         signed = ("}JKLMNOPQR" if minus else "{ABCDEFGHI")[int(digits[at])].encode()
-    return digits[:at].encode(encoding) + signed + digits[at + 1 :].encode(encoding)
+    return in_bytes(digits[:at], encoding) + signed + in_bytes(digits[at + 1 :], encoding)
 
 
 def record(values: dict[str, Any], columns: list[FixedColumn], encoding: str, *, length: int | None = None) -> bytes:
     """A record of columns that follow one another, with blanks behind them up to `length`."""
     begun = b"".join(written(values[column.name], column, encoding) for column in columns)
-    return begun.ljust(length or len(begun), " ".encode(encoding))
+    return begun.ljust(length or len(begun), in_bytes(" ", encoding))
 
 
 def in_order(*columns: dict[str, Any]) -> list[FixedColumn]:

@@ -43,8 +43,8 @@ PICTURES = {
     "PIC X": (1, "text"),
     "PICTURE IS XXX": (3, "text"),
     "PIC A(10)": (10, "text"),
-    "PIC N(10)": (20, "text"),
-    "PIC G(3) USAGE DISPLAY-1": (6, "text"),
+    "PIC N(10)": (20, "graphic"),
+    "PIC G(3) USAGE DISPLAY-1": (6, "graphic"),
     "PIC 9(8)": (8, "text"),
     "PIC Z,ZZ9.99-": (9, "text"),
     "PIC $$9.99CR": (8, "text"),
@@ -153,7 +153,7 @@ def test_lines_may_be_numbered_commented_continued_and_end_as_they_like():
 def test_a_copybook_may_be_in_free_format_and_a_part_of_a_record():
     assert places("* a comment\n05 a pic x.\n05 客户名 pic n(10). 05 g.\n  10 b pic 9.") == {
         "A": (1, 1, "text"),
-        "客户名": (2, 20, "text"),
+        "客户名": (2, 20, "graphic"),
         "B": (22, 1, "text"),
     }
 

@@ -16,11 +16,11 @@ from pydantic import ValidationError
 from chalicelib.connectors.errors import FileRefused
 from chalicelib.connectors.formats import UNREADABLE, TextFile
 from chalicelib.connectors.forms import fixed_records
-from chalicelib.connectors.forms.encodings import codec_of
+from chalicelib.connectors.forms.encodings import readable
 from chalicelib.connectors.forms.fixed_width import read_fixed_width
 from chalicelib.connectors.forms.model import INNER_DELIMITER, FixedColumn, FixedWidthFormat
 from chalicelib.connectors.quoting import INNER_LINE_END
-from tests.connectors.forms.mainframe import EBCDIC, in_order, record
+from tests.connectors.forms.mainframe import EBCDIC, in_bytes, in_order, record
 
 NAMES = in_order({"name": "key", "length": 4}, {"name": "who", "length": 6}, {"name": "due", "length": 8})
 
@@ -186,6 +186,35 @@ def test_ebcdic_is_read_with_its_own_line_ends_and_controls(read, encoding, ends
     assert {(row[0], row[2]) for row in rows} == {("K001", "20050301")}
 
 
+def test_chinese_ebcdic_is_read_and_what_was_cut_is_unreadable(read):
+    columns = in_order({"name": "who", "length": 10}, {"name": "wide", "length": 4, "kind": "graphic"})
+    wide = in_bytes("王伟", "cp935")[1:-1]
+
+    def stored(name: bytes, graphic: bytes = wide) -> bytes:
+        return name[:10].ljust(10, b"\x40") + graphic
+
+    content = b"".join(
+        (
+            stored(in_bytes("张A伟", "cp935")),
+            stored(in_bytes("阿依古丽江", "cp935")),  # cut inside: its shift-in is lost
+            stored(in_bytes("A阿依古丽江", "cp935")),  # cut inside a character
+            stored(in_bytes("$~\\", "cp935"), b"\x40" * 4),
+            stored(b"\x0f\x48", wide[:2] + b"\xff\xff"),
+        )
+    )
+    rows = values(read, content, form(columns, encoding="cp935", record_length=14, record_end="none"))
+    assert rows[0] == ["张A伟 ", "王伟"]
+    assert UNREADABLE in rows[1][0] and rows[1][1] == "王伟"
+    assert UNREADABLE in rows[2][0] and rows[2][1] == "王伟"
+    assert rows[3] == ["$~\\" + " " * 7, "\u3000\u3000"]
+    assert rows[4][0] == UNREADABLE * 2 + " " * 8 and UNREADABLE in rows[4][1]
+
+
+def test_graphic_text_of_other_encodings_is_text(read):
+    columns = in_order({"name": "who", "length": 4, "kind": "graphic"}, {"name": "end", "length": 1})
+    assert values(read, "王伟X\n".encode("gb18030"), form(columns, encoding="gb18030")) == [["王伟", "X"]]
+
+
 @pytest.mark.parametrize("left", [1, 17])
 def test_a_file_that_ends_inside_a_record_is_refused_with_its_place(read, left):
     bare = form(record_length=18, record_end="none")
@@ -255,6 +284,12 @@ def test_a_file_without_its_header_or_trailer_is_refused(read, content, code, li
     refused = refusal(read, content, form(**ENDS))
     assert (refused.code, refused.line) == (code, line)
     assert "LI" not in refused.detail, "a row is never quoted"
+
+
+def test_a_prefix_that_the_encoding_cannot_write_begins_no_record(read):
+    assert (
+        refusal(read, framed(b"TRL"), form(encoding="gbk", skip_records=1, header_prefix="𠮷")).code == "missing_header"
+    )
 
 
 def test_a_line_that_never_ends_is_refused_and_not_held(read, monkeypatch):
@@ -398,7 +433,8 @@ def test_a_number_that_cannot_be_read_does_not_touch_those_around_it(read):
         ({"record_length": 17}, "behind byte 17"),
         ({"record_length": 18, "short_lines": "pad"}, "short_lines"),
         ({"header_prefix": "H"}, "skip_records"),
-        ({"copybook": "05 A PIC X.", "columns": None, "record_length": 1, "encoding": "cp935"}, "encoding"),
+        ({"copybook": "05 A PIC N.", "record_length": 2, "record_end": "none", "encoding": "cp037"}, "two bytes"),
+        ({"columns": [{"name": "a", "start": 1, "length": 3, "kind": "graphic"}]}, "two bytes"),
         ({"copybook": "05 A PIC X."}, None),
         ({"copybook": "05 A PIC X", "columns": None}, "does not end with a period"),
         ({"copybook": "05 A PIC S9(3) COMP-3."}, 'record_end = "none"'),
@@ -428,9 +464,16 @@ ENCODINGS = ("utf-8", "gb18030", "gbk", "big5", "latin-1", "cp1252", *EBCDIC)
 
 
 def _comes_back(encoding: str) -> Callable[[str], bool]:
-    """Whether the encoding itself has one meaning for a character: Windows wrote some of Big5 as others."""
-    codec = codec_of(encoding)
-    return lambda character: character != UNREADABLE and character.encode(codec).decode(codec) == character
+    """Whether the encoding has the character, and one meaning for it: Windows wrote some of Big5 as others."""
+
+    def comes_back(character: str) -> bool:
+        try:
+            written = in_bytes(character, encoding)
+        except UnicodeEncodeError:
+            return False
+        return character != UNREADABLE and readable(written, encoding) == character
+
+    return comes_back
 
 
 def _columns(draw: st.DrawFn) -> list[FixedColumn]:
@@ -451,9 +494,10 @@ def _columns(draw: st.DrawFn) -> list[FixedColumn]:
 
 def _value(draw: st.DrawFn, column: FixedColumn, encoding: str) -> Any:
     if column.kind == "text":
-        characters = st.characters(codec=codec_of(encoding), exclude_categories=["Cc", "Cs", "Cn"])
+        codec = {"cp935": "gb2312", "big5": "cp950"}.get(encoding, encoding)
+        characters = st.characters(codec=codec, exclude_categories=["Cc", "Cs", "Cn"])
         text = "".join(filter(_comes_back(encoding), draw(st.text(characters, max_size=column.length))))
-        while len(text.encode(codec_of(encoding))) > column.length:
+        while len(in_bytes(text, encoding)) > column.length:
             text = text[:-1]
         return text.rstrip(" ")
     if column.kind == "binary":
@@ -473,7 +517,7 @@ def test_any_rows_come_back_as_they_were_written(tmp_path_factory, data, encodin
         st.lists(st.fixed_dictionaries({c.name: st.composite(_value)(c, encoding) for c in columns}), max_size=20)
     )
     length = columns[-1].end + data.draw(st.integers(0, 3))
-    content = b"".join(record(row, columns, codec_of(encoding), length=length) for row in table)
+    content = b"".join(record(row, columns, encoding, length=length) for row in table)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fixed_records, "BLOCK", block)
         bare = form(columns, encoding=encoding, record_length=length, record_end="none")

@@ -109,7 +109,7 @@ def master(*rows: dict[str, Any]) -> bytes:
     ordinary = {
         "LM-ACCOUNT": "4000000000000001",
         "LM-CUSTOMER": "0000000042",
-        "LM-NAME": "ZHANG WEI",
+        "LM-NAME": "张伟 ZHANG WEI",
         "LM-ID-NUMBER": "110101198001010017",
         "LM-PHONE": "+86 138 0000 0000",
         "LM-ADDRESS": "1 CHAOYANG ROAD [BEIJING]",
@@ -125,7 +125,7 @@ def master(*rows: dict[str, Any]) -> bytes:
         "LM-STATUS": "O",
     }
     columns = list(HOST.format.described)
-    return b"".join(record(ordinary | row, columns, "cp037", length=HOST.format.record_length) for row in rows)
+    return b"".join(record(ordinary | row, columns, "cp935", length=HOST.format.record_length) for row in rows)
 
 
 def test_a_mainframes_master_file_is_mapped_by_its_copybook(tmp_path):
@@ -135,6 +135,7 @@ def test_a_mainframes_master_file_is_mapped_by_its_copybook(tmp_path):
     assert (staged.rows, staged.quarantined) == (2, 0)
     first, second = desk.changes(found)
     assert first["borrower"]["key"] == "0000000042", "the zeros of a number that is a code stay"
+    assert first["borrower"]["name"] == "张伟 ZHANG WEI"
     assert first["borrower"]["address"] == "1 CHAOYANG ROAD [BEIJING]"
     assert (first["account"]["credit_limit"], first["account"]["balance"]) == (2_000_000, 500_000)
     assert (second["account"]["balance"], second["account"]["overdue_amount"]) == (-5, 123_456)
