@@ -44,7 +44,7 @@ from chalicelib.feed.recording import (
 )
 from chalicelib.platform.clock import utc_now
 from chalicelib.platform.commit import MAX_ITEMS
-from chalicelib.platform.errors import NotFound, Unavailable
+from chalicelib.platform.errors import Erased, NotFound, Unavailable
 from chalicelib.platform.settings import settings
 from chalicelib.platform.telemetry import logger
 from chalicelib.platform.tenant import Tenant
@@ -135,7 +135,7 @@ def _prepare(batch: Batch, tenant_id: str, due: Sequence[Message], now: datetime
         ids = {message: delivery_id(tenant, message.event_id, message.endpoint_id) for message in due}
         deliveries = find_deliveries(tenant, ids.values())
         receivers = {endpoint_id: _receiver(tenant, endpoint, now) for endpoint_id, endpoint in known.items()}
-    except NotFound:
+    except (NotFound, Erased):
         logger.warning("deliveries dropped: no such tenant", extra=messages.ids_of(due))
         return
     except Exception as error:

@@ -12,7 +12,7 @@ from chalicelib.feed.deliver import deliver
 from chalicelib.feed.dispatch import Fresh, dispatch, fresh_events, tenant_of
 from chalicelib.feed.messages import Message, Resend
 from chalicelib.platform.clock import utc_now
-from chalicelib.platform.errors import NotFound
+from chalicelib.platform.errors import Erased, NotFound
 from chalicelib.platform.telemetry import logger
 from chalicelib.tenancy import open_tenant
 
@@ -36,7 +36,7 @@ def _dispatch(stream_arn: str, records: list[Mapping[str, Any]]) -> str | None:
     named = {"tenant_id": tenant_id, "event_ids": [each.event_id for each in fresh]}
     try:
         return _dispatch_for(tenant_id, fresh) if fresh else None
-    except NotFound:
+    except (NotFound, Erased):
         # Erased since. Its stream outlives it by a day, and would be repeated all that day.
         logger.warning("events dropped: no such tenant", extra=named)
         return None
@@ -81,7 +81,7 @@ def _resent(wish: Resend) -> bool:
     named = {"tenant_id": wish.tenant_id, "endpoint_id": wish.endpoint_id}
     try:
         kept.resend(open_tenant(wish.tenant_id), wish, now=utc_now())
-    except NotFound:
+    except (NotFound, Erased):
         logger.warning("kept deliveries dropped: no such tenant", extra=named)
     except Exception as error:
         # The deliveries that came with it must not wait for it.

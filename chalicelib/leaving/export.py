@@ -65,7 +65,7 @@ def continue_export(tenant_id: str, export_id: str, *, clock: Callable[[], datet
     """Works on an export until it is complete, or for `WORK_SECONDS` and then sends for the next worker. An export that
     has ended, or that another worker took further meanwhile, is left alone.
 
-    Raises Gone for a tenant that was erased, and AWS's own errors; calling again continues.
+    Raises TenantErased for a tenant that was erased, and AWS's own errors; calling again continues.
     """
     tenant = open_tenant(tenant_id, purpose="export")
     until, worked = time.monotonic() + WORK_SECONDS, False

@@ -84,6 +84,10 @@ class Gone(DuebridgeError):
     type, status, title = "gone", 410, "No longer available"
 
 
+class Erased(Gone):
+    """Whose it was was erased: no later try of any work for them could do more."""
+
+
 class TooLarge(DuebridgeError):
     """The request or a part of it is larger than accepted."""
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-from chalicelib.platform.errors import Gone
+from chalicelib.platform.errors import Erased
 from chalicelib.platform.telemetry import log_failure, logger
 
 Message = dict[str, Any]
@@ -21,7 +21,8 @@ _IDS = ("tenant_id", "connector_id", "run_id", "chunk", "push", "event_id", "exp
 def work_through(event: Message, context: Any, work: Callable[[Message], object]) -> Any:
     """Hands each message (a JSON object) to `work`, and answers as a function behind SQS does: which failed.
 
-    Those come back to be tried again, and wait in the dead-letter queue in the end. A failure is logged with the ids in
+    Those come back to be tried again, and wait in the dead-letter queue in the end; a message for who was erased
+    meanwhile is done. A failure is logged with the ids in
     the message, its class and where it happened, and not with its text, which may repeat what somebody else sent.
     """
 
@@ -30,9 +31,9 @@ def work_through(event: Message, context: Any, work: Callable[[Message], object]
         try:
             message = cast("Message", json.loads(record.body))
             work(message)
-        except Gone:
-            # What the message is about was erased meanwhile: no later try could do more.
-            logger.info("message is about what is gone", extra=_named(message))
+        except Erased:
+            # No later try could do more. Anything else that is gone was still asked for, and somebody is to know.
+            logger.info("message is about what was erased", extra=_named(message))
         except Exception as error:
             # The batch processor keeps failures to itself.
             log_failure("message failed", error, **_named(message))

@@ -2,7 +2,7 @@
 narrowed credentials to work for one."""
 
 from chalicelib.tenancy.access import Access, NotInThisState, access, forget_access, may, require
-from chalicelib.tenancy.credentials import open_tenant
+from chalicelib.tenancy.credentials import TenantErased, open_tenant
 from chalicelib.tenancy.lifecycle import (
     SecondSubscription,
     Standing,
@@ -40,6 +40,7 @@ __all__ = [
     "Standing",
     "State",
     "Status",
+    "TenantErased",
     "TenantRecord",
     "Terms",
     "access",

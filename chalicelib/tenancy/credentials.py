@@ -17,7 +17,7 @@ from botocore.loaders import Loader
 
 from chalicelib.platform.aws import client
 from chalicelib.platform.clock import utc_now
-from chalicelib.platform.errors import Conflict, Gone
+from chalicelib.platform.errors import Conflict, Erased
 from chalicelib.platform.settings import Settings, settings
 from chalicelib.platform.store import TenantStore
 from chalicelib.platform.tenant import DATA_KEY, INDEX_KEY, Tenant
@@ -48,6 +48,11 @@ MAX_OPEN = 64
 Purpose = Literal["work", "export"]
 """What credentials are for: everyday work asks for items by their keys; only an export reads whole tables."""
 
+
+class TenantErased(Erased):
+    """The tenant's erasure has begun: nobody works for it any more."""
+
+
 _open: OrderedDict[tuple[str, Purpose], Tenant] = OrderedDict()
 _loader = Loader()
 """Reads botocore's descriptions of services once for all tenants' sessions, not once for each."""
@@ -56,8 +61,8 @@ _loader = Loader()
 def open_tenant(tenant_id: str, *, purpose: Purpose = "work") -> Tenant:
     """The tenant, ready to work for: kept while the container is warm, until some time before its credentials expire.
 
-    Raises NotFound for an unknown tenant, Gone for an erased one, and Conflict for one whose provisioning has not
-    finished.
+    Raises NotFound for an unknown tenant, TenantErased for one whose erasure has begun, and Conflict for one whose
+    provisioning has not finished.
     """
     tenant = _open.get((tenant_id, purpose))
     if tenant is not None and tenant.store.expires_at and utc_now() < tenant.store.expires_at - RENEW_BEFORE:
@@ -65,7 +70,7 @@ def open_tenant(tenant_id: str, *, purpose: Purpose = "work") -> Tenant:
         return tenant
     record = find_tenant(tenant_id)
     if record.state == State.ERASED or record.erasure:
-        raise Gone("the tenant was erased")
+        raise TenantErased("the tenant was erased")
     if not record.ready:
         raise Conflict(f"the tenant is being set up (state {record.state})", state=record.state)
     tenant = _opened(record, purpose)

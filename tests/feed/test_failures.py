@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,7 @@ from chalicelib.feed.handlers import feed_deliver, feed_dispatch
 from chalicelib.feed.messages import Message, Resend
 from chalicelib.platform.clock import utc_now
 from chalicelib.platform.ids import new_id
+from chalicelib.tenancy import credentials, records
 
 CONTENT = "Wang Xiaoming 13800138000"
 
@@ -118,3 +120,24 @@ def test_a_message_that_is_none_of_ours_is_not_repeated_in_the_log(aws, context,
     batch = {"Records": [{"messageId": "m0", "body": body}]}
     assert feed_deliver(batch, context) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
     assert logged("not a delivery message")["message_id"] == "m0"
+
+
+@pytest.fixture
+def erased(tenant, due, monkeypatch):
+    """The tenant after its erasure has begun, in a container that has not worked for it before."""
+    model = records()
+    model(tenant.id, "tenant").update(actions=[model.erasure.set({"begun": {"at": "2005-09-30T16:00:00Z"}})])
+    monkeypatch.setattr(credentials, "_open", OrderedDict())
+    return tenant
+
+
+def test_what_waits_for_an_erased_tenant_is_dropped_and_blocks_no_queue(erased, due, queue, context, receiver):
+    assert feed_deliver(due.batch, context) == {"batchItemFailures": []}
+    assert feed_deliver(queue.batch([Resend(erased.id, due.endpoint_id).document()]), context) == {
+        "batchItemFailures": []
+    }
+    assert receiver.at() == []
+
+
+def test_the_stream_of_an_erased_tenant_is_not_repeated_for_a_day(tenant, due, emit, stream, erased, context):
+    assert feed_dispatch(stream(tenant, [due.event_id]), context) == {"batchItemFailures": []}

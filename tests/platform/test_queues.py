@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from chalicelib.platform import telemetry
+from chalicelib.platform.errors import Gone
 from chalicelib.platform.queues import work_through
+from chalicelib.tenancy import TenantErased
 
 
 def batch(*bodies: str) -> dict[str, Any]:
@@ -45,6 +47,15 @@ def test_a_batch_that_fails_whole_comes_back_without_failing_the_function(logged
     answer = work_through(batch("{}", "not JSON"), None, lambda message: message["tenant_id"])
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}, {"itemIdentifier": "m1"}]}
     assert [line["error"] for line in logged] == ["KeyError", "JSONDecodeError"]
+
+
+def test_a_message_for_who_was_erased_is_done_and_one_for_what_is_only_gone_comes_back(logged) -> None:
+    def work(message: dict[str, Any]) -> None:
+        raise {"erased": TenantErased, "gone": Gone}[message["what"]]("no longer")
+
+    answer = work_through(batch('{"what": "erased"}', '{"what": "gone", "tenant_id": "ten_1"}'), None, work)
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
+    assert [(line["error"], line["tenant_id"]) for line in logged] == [("Gone", "ten_1")]
 
 
 def test_one_batch_knows_nothing_of_the_failures_of_another(logged) -> None:
