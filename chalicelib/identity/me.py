@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from urllib.parse import quote, urlencode
 
-from chalicelib.identity import cognito, people
+from chalicelib.identity import cognito, people, tokens
 from chalicelib.identity.issuers import issuers
 from chalicelib.identity.people import ACTIVE, User
-from chalicelib.platform.errors import Conflict, NotFound
+from chalicelib.platform.errors import Conflict, Forbidden, NotFound
 from chalicelib.platform.telemetry import logger
 
 SHOWN_AS = "Duebridge"
 """How an authenticator names the account."""
+
+
+SIGNED_IN_AFRESH = timedelta(minutes=10)
+"""How long after signing in a person may replace the authenticator that they signed in with."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +36,14 @@ def find_me(tenant_id: str, user_id: str) -> User:
     return user
 
 
-def begin_totp(user: User, access_token: str) -> Enrolment:
+def begin_totp(user: User, access_token: str, *, now: datetime) -> Enrolment:
     """A fresh secret for the person's authenticator. The one in use stays in use until the new one is confirmed.
 
-    Raises Conflict where second factors are the provider's own.
+    Raises Conflict where second factors are the provider's own, and Forbidden when the person has an authenticator and
+    signed in with it longer than `SIGNED_IN_AFRESH` ago.
     """
     _check_enrols_here(user)
+    _check_showed_the_present_one(user, access_token, now)
     secret = cognito.associate_totp(access_token)
     label = f"{SHOWN_AS}:{user.email}"
     query = urlencode({"secret": secret, "issuer": SHOWN_AS})
@@ -49,9 +55,10 @@ def confirm_totp(user: User, access_token: str, code: str, *, now: datetime) -> 
     earlier ones end.
 
     Killed between the pool's confirmation and ours, the person begins again with the session that still works. Raises
-    Invalid for a wrong code, Conflict where second factors are the provider's own.
+    Invalid for a wrong code, and what `begin_totp` raises.
     """
     _check_enrols_here(user)
+    _check_showed_the_present_one(user, access_token, now)
     cognito.confirm_totp(access_token, code)
     model = type(user)
     actions = [model.totp_since.set(now), model.sessions_valid_after.set(now), model.version.add(1)]
@@ -59,6 +66,19 @@ def confirm_totp(user: User, access_token: str, code: str, *, now: datetime) -> 
         raise NotFound("no user under that id")
     cognito.sign_out_everywhere(user.subject or user.email)
     logger.info("second factor enrolled", extra={"tenant_id": user.tenant_id, "user_id": user.pk})
+
+
+def _check_showed_the_present_one(user: User, access_token: str, now: datetime) -> None:
+    """Who replaces an authenticator shows a code of it: to the pool, which alone can check one, by signing in. A token
+    that was taken from a session under way could otherwise be made into access for good."""
+    if user.totp_since is None:
+        return
+    if now - tokens.verify_token(access_token, now=now).authenticated_at > SIGNED_IN_AFRESH:
+        raise Forbidden(
+            "to replace your authenticator, sign in again with a code of the present one, and do it within "
+            f"{SIGNED_IN_AFRESH.seconds // 60} minutes",
+            rule="sign_in_again",
+        )
 
 
 def _check_enrols_here(user: User) -> None:

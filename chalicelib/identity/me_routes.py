@@ -76,14 +76,14 @@ def get_me(call: Call[None]) -> MeView:
     blueprint,
     "POST",
     "/v1/me/totp",
-    summary="A secret for an authenticator, shown once; it counts when a code of it is confirmed",
+    summary="A secret for an authenticator, shown once; in place of another one only just after signing in with that",
     returns=EnrolmentView,
     scope="self",
     authorizer=authorize,
     need="secure",
 )
 def post_totp(call: Call[None]) -> EnrolmentView:
-    enrolment = me.begin_totp(me.find_me(call.tenant_id, call.subject), _access_token(call))
+    enrolment = me.begin_totp(me.find_me(call.tenant_id, call.subject), _access_token(call), now=utc_now())
     return EnrolmentView(secret=enrolment.secret, otpauth_uri=enrolment.uri)
 
 

@@ -177,6 +177,27 @@ def test_another_authenticator_replaces_the_first_once_it_is_confirmed(send, poo
     assert send(pool.sign_in(owner.email, totp_secret=second), "GET", "/v1/api-keys")[0] == 200
 
 
+def test_an_authenticator_is_replaced_only_by_who_has_just_shown_a_code_of_it(send, pool, owner, monkeypatch) -> None:
+    first = enrolled(send, pool, owner)
+    token = pool.sign_in(owner.email, totp_secret=first)
+    second = send(token, "POST", "/v1/me/totp")[1]["secret"]
+    later = utc_now() + me.SIGNED_IN_AFRESH + timedelta(seconds=1)
+    monkeypatch.setattr("chalicelib.identity.me_routes.utc_now", lambda: later)
+    for path, body in (("/v1/me/totp", None), ("/v1/me/totp/confirm", {"code": code_of(second)})):
+        status, refused, _ = send(token, "POST", path, body)
+        assert (status, refused["rule"]) == (403, "sign_in_again")
+    assert send(token, "GET", "/v1/api-keys")[0] == 200, "everything else goes on"
+    assert send(pool.sign_in(owner.email, totp_secret=first), "GET", "/v1/api-keys")[0] == 200
+
+
+def test_the_first_authenticator_may_be_enrolled_at_any_time_of_a_session(send, pool, owner, monkeypatch) -> None:
+    token = pool.sign_in(owner.email)
+    later = utc_now() + me.SIGNED_IN_AFRESH + timedelta(seconds=1)
+    monkeypatch.setattr("chalicelib.identity.me_routes.utc_now", lambda: later)
+    secret = send(token, "POST", "/v1/me/totp")[1]["secret"]
+    assert send(token, "POST", "/v1/me/totp/confirm", {"code": code_of(secret)})[0] == 204
+
+
 def test_ending_ones_sessions_ends_this_one_too(send, pool, owner) -> None:
     secret = enrolled(send, pool, owner)
     one, other = (pool.sign_in(owner.email, totp_secret=secret) for _ in range(2))
@@ -222,7 +243,7 @@ def test_an_enrolment_that_was_killed_is_begun_again_or_is_whole(send, pool, own
     token = pool.sign_in(owner.email)
     assert send(token, "GET", "/v1/me")[0] == 200
     user = me.find_me(owner.tenant_id, owner.pk)
-    secret = me.begin_totp(user, token).secret
+    secret = me.begin_totp(user, token, now=utc_now()).secret
 
     def killed(*_: object, **__: object) -> None:
         raise Killed
@@ -237,7 +258,7 @@ def test_an_enrolment_that_was_killed_is_begun_again_or_is_whole(send, pool, own
 
     if step == "people":
         assert send(token, "GET", "/v1/me")[1]["second_factor"] == "required"
-        secret = me.begin_totp(user, token).secret
+        secret = me.begin_totp(user, token, now=utc_now()).secret
         me.confirm_totp(user, token, code_of(secret), now=utc_now())
     assert send(token, "GET", "/v1/me")[0] == 401
     a_second_passes(owner)
@@ -247,7 +268,7 @@ def test_an_enrolment_that_was_killed_is_begun_again_or_is_whole(send, pool, own
 def test_who_was_removed_meanwhile_enrols_nothing(pool, owner) -> None:
     token = pool.sign_in(owner.email)
     owner.update(actions=[type(owner).state.set("removed"), type(owner).issuer.set(_issuer_of(pool))])
-    secret = me.begin_totp(owner, token).secret
+    secret = me.begin_totp(owner, token, now=utc_now()).secret
     with pytest.raises(NotFound):
         me.confirm_totp(owner, token, code_of(secret), now=utc_now())
     assert people.find_user(owner.pk).totp_since is None
