@@ -9,6 +9,7 @@ from chalice.app import Blueprint
 from chalicelib.leaving.erasure import erase
 from chalicelib.leaving.export import continue_export
 from chalicelib.leaving.exports import expire_exports
+from chalicelib.leaving.holds import release_by_operator, tell
 from chalicelib.platform.clock import utc_now
 from chalicelib.platform.queues import work_through
 
@@ -30,5 +31,10 @@ def _carry_out(message: dict[str, Any]) -> None:
             expire_exports(tenant_id, now=utc_now())
         case "erase":
             erase(tenant_id)
+        case "tell":
+            tell(tenant_id, message["letter"], by=message["by"], at=message["at"])
+        case "release_hold":
+            set_at, reference = message["set_at"], message["reference"]
+            release_by_operator(tenant_id, set_at=set_at, reference=reference, now=utc_now())
         case action:
             raise ValueError(f"unknown action {action!r}")

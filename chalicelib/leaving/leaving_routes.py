@@ -117,7 +117,8 @@ def get_hold(call: Call[None]) -> HoldView:
     need="secure",
 )
 def put_hold(call: Call[HoldRequest]) -> HoldView:
-    hold = holds.set_hold(call.tenant_id, reason=call.body.reason, set_by=call.subject, now=utc_now())
+    check_standing(call.by)  # it may replace another one
+    hold = holds.set_hold(call.by, reason=call.body.reason, now=utc_now())
     return _hold_view(hold, find_tenant(call.tenant_id).erase_after)
 
 
@@ -133,7 +134,7 @@ def put_hold(call: Call[HoldRequest]) -> HoldView:
 )
 def delete_hold(call: Call[None]) -> None:
     check_standing(call.by)  # like leaving: what the hold kept may be erased within the hour
-    holds.release_hold(call.tenant_id, released_by=call.subject, now=utc_now())
+    holds.release_hold(call.by, now=utc_now())
 
 
 @endpoint(

@@ -16,6 +16,7 @@ from chalicelib.identity import api_keys, people
 from chalicelib.leaving.erasure import erase
 from chalicelib.leaving.model import ExportRecord
 from chalicelib.leaving.residue import TENANT_TAG
+from chalicelib.platform.http import Caller
 from chalicelib.platform.settings import settings
 from chalicelib.platform.store import SharedModel, shared
 from chalicelib.tenancy import State, find_tenant, records
@@ -75,6 +76,11 @@ def departing(name: str = "Harbour Bank", *, state: str = State.CLOSING) -> str:
     _fill_people(tenant.id, moment)
     _restore_as_operators_do(settings().tenant_table(tenant.id, "cases"))
     return tenant.id
+
+
+def person(tenant_id: str, subject: str = "usr_1", role: str = "owner") -> Caller:
+    """Somebody who calls, as the authorizer shows them."""
+    return Caller(tenant_id, subject, frozenset({"holds:write"}), role=role)
 
 
 def forgotten_by_billing(tenant_id: str) -> None:

@@ -22,7 +22,7 @@ from chalicelib.leaving.leave import leave
 from chalicelib.platform.errors import Conflict, NotFound
 from chalicelib.platform.ids import new_id
 from chalicelib.tenancy import State, find_tenant
-from tests.leaving.departing import departing, erase_with_billing, letters_to, versioned_bucket
+from tests.leaving.departing import departing, erase_with_billing, letters_to, person, versioned_bucket
 from tests.leaving.http import Http
 
 NOW = datetime(2005, 9, 30, 16, 0, tzinfo=UTC)
@@ -106,7 +106,7 @@ def test_before_the_erasure_it_says_when_that_will_be(leaver, http: Http) -> Non
     status, problem = http.get(leaver.token, f"/v1/certificates/{leaver.id}")
     assert (status, problem["state"], problem["legal_hold"]) == (409, "closing", False)
     assert datetime.fromisoformat(problem["erase_after"]) == find_tenant(leaver.id).erase_after
-    holds.set_hold(leaver.id, reason="court order 7", set_by="usr_1", now=NOW)
+    holds.set_hold(person(leaver.id, "usr_1"), reason="court order 7", now=NOW)
     status, problem = http.get(leaver.token, f"/v1/certificates/{leaver.id}")
     assert (status, problem["legal_hold"]) == (409, True)
     assert "court" not in str(problem)

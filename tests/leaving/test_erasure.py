@@ -27,6 +27,7 @@ from tests.leaving.departing import (
     expect_nothing,
     forgotten_by_billing,
     letters_to,
+    person,
     traces,
     versioned_bucket,
 )
@@ -141,10 +142,10 @@ def test_before_its_time_nothing_is_erased() -> None:
 
 def test_a_legal_hold_stops_the_erasure_and_its_end_lets_it_begin() -> None:
     tenant_id = departing()
-    holds.set_hold(tenant_id, reason="court order 7", set_by="usr_1", now=NOW)
+    holds.set_hold(person(tenant_id, "usr_1"), reason="court order 7", now=NOW)
     assert erase(tenant_id) == State.CLOSING
     assert find_tenant(tenant_id).erasure == {}
-    holds.release_hold(tenant_id, released_by="usr_1", now=NOW)
+    holds.release_hold(person(tenant_id, "usr_1"), now=NOW)
     assert erase_with_billing(tenant_id) == State.ERASED
 
 
@@ -159,7 +160,7 @@ def test_a_hold_that_is_set_while_the_erasure_is_decided_wins(monkeypatch: pytes
 
     def due(record, now):
         answer = real(record, now)
-        holds.set_hold(tenant_id, reason="court order 7", set_by="usr_1", now=NOW)
+        holds.set_hold(person(tenant_id, "usr_1"), reason="court order 7", now=NOW)
         return answer
 
     monkeypatch.setattr(erasure, "is_due_for_erasure", due)
@@ -172,7 +173,7 @@ def test_a_hold_that_comes_after_the_erasure_began_is_refused_whole() -> None:
     tenant_id = departing()
     assert erase(tenant_id) == State.CLOSING  # it waits for billing
     with pytest.raises(Conflict):
-        holds.set_hold(tenant_id, reason="court order 7", set_by="usr_1", now=NOW)
+        holds.set_hold(person(tenant_id, "usr_1"), reason="court order 7", now=NOW)
     assert find_tenant(tenant_id).legal_hold is None
 
 

@@ -9,6 +9,7 @@ from chalicelib.leaving import exports, holds
 from chalicelib.platform.clock import utc_now
 from chalicelib.platform.http import Caller
 from chalicelib.tenancy import find_tenant
+from tests.leaving.departing import person
 from tests.leaving.http import Http
 
 
@@ -33,7 +34,7 @@ def test_with_a_key_that_was_revoked_a_moment_ago_nobody_leaves(tenant, http: Ht
 
 
 def test_with_a_key_that_was_revoked_a_moment_ago_nobody_lifts_a_hold(tenant, http: Http, remembered: str) -> None:
-    holds.set_hold(tenant.id, reason="order 7", set_by="usr_x", now=utc_now())
+    holds.set_hold(person(tenant.id, "usr_x"), reason="order 7", now=utc_now())
     assert http.delete(remembered, "/v1/tenant/legal-hold")[0] == 401
     assert holds.hold_of(find_tenant(tenant.id)) is not None
 
