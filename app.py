@@ -7,7 +7,7 @@ from chalicelib.billing import routes as billing_routes
 from chalicelib.billing import subscription_routes, usage_routes
 from chalicelib.cases import routes as cases_routes
 from chalicelib.connectors import handlers as connectors_handlers
-from chalicelib.connectors import mapping_routes
+from chalicelib.connectors import mapping_routes, quarantine_routes
 from chalicelib.connectors import routes as connectors_routes
 from chalicelib.console import routes as console_routes
 from chalicelib.feed import handlers as feed_handlers
@@ -36,6 +36,7 @@ for module in (
     subscription_routes,
     usage_routes,
     connectors_routes,
+    quarantine_routes,
     mapping_routes,
     cases_routes,
     feed_routes,

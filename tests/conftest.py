@@ -160,6 +160,11 @@ def provisioned(name: str):
         created_at=datetime(2005, 4, 1, tzinfo=UTC),
     ).save()
     provision(tenant_id)
+    # The emulator would delete what expires in 2005, where tests live, as long expired.
+    boto3.client("dynamodb").update_time_to_live(
+        TableName=f"{PREFIX}-t-{tenant_id}-connector",
+        TimeToLiveSpecification={"Enabled": False, "AttributeName": "forget_after"},
+    )
     return open_tenant(tenant_id)
 
 

@@ -12,6 +12,7 @@ from chalicelib.connectors.chunk_store import load_manifest
 from chalicelib.connectors.connectors import find_connector, mapping_of
 from chalicelib.connectors.finish import finish
 from chalicelib.connectors.model import APPLYING, CONNECTORS, PLANNING, REFUSED, Connector, Run
+from chalicelib.connectors.replay import claim_turn
 from chalicelib.connectors.runs import MAX_DEATHS
 from chalicelib.platform import aws
 from chalicelib.platform.commit import Check, Group, Update, commit_one
@@ -66,6 +67,9 @@ def _begin(tenant: Tenant, connector: Connector, now: datetime) -> Run | None:
         return None
     if connector.paused or connector.deleted_at is not None:
         return None
+    if connector.replays:
+        # Before files: each of them makes what waits older.
+        return claim_turn(tenant, connector, now=now)
     files = drop.waiting(tenant, connector.sk, mapping_of(connector))
     return runs.claim(tenant, connector, files[0], now=now) if files else None
 
@@ -84,6 +88,10 @@ def _continue(tenant: Tenant, connector: Connector, run: Run, now: datetime) -> 
 def _planned(tenant: Tenant, connector: Connector, run: Run, now: datetime) -> bool:
     if run.deaths < MAX_DEATHS:
         # DuckDB makes a cold start slow; a worker that finds nothing to plan, and every other function, does without.
+        if run.replay_of is not None:
+            from chalicelib.connectors.replay_plan import plan_replay
+
+            return plan_replay(tenant, connector, run, now=now)
         from chalicelib.connectors.plan import plan
 
         return plan(tenant, connector, run, now=now)

@@ -54,18 +54,26 @@ def load_manifest(tenant: Tenant, run_id: str, sha256: str) -> list[StoredChunk]
 
 def store_snapshot(tenant: Tenant, run_id: str, path: Path) -> str:
     """Uploads the snapshot (Parquet, at most 5 GB) and returns its key."""
-    key = tenant.object_key("runs", run_id, "snapshot.parquet")
-    with path.open("rb") as content:
-        tenant.write_object(key, content)
-    return key
+    return _put_file(tenant, tenant.object_key("runs", run_id, "snapshot.parquet"), path)
+
+
+def store_unsettled(tenant: Tenant, run_id: str, path: Path) -> str:
+    """Uploads the keys that a run leaves unsettled (Parquet) and returns the object's key."""
+    return _put_file(tenant, tenant.object_key("runs", run_id, "unsettled.parquet"), path)
 
 
 def fetch_snapshot(tenant: Tenant, key: str, into: Path) -> None:
-    """Downloads a snapshot, a block at a time."""
+    """Downloads a snapshot, or unsettled keys, a block at a time."""
     body = tenant.s3.get_object(Bucket=tenant.bucket, Key=key)["Body"]
     with into.open("wb") as out:
         for block in body.iter_chunks(1 << 20):
             out.write(block)
+
+
+def _put_file(tenant: Tenant, key: str, path: Path) -> str:
+    with path.open("rb") as content:
+        tenant.write_object(key, content)
+    return key
 
 
 def _get(tenant: Tenant, key: str, sha256: str) -> bytes:

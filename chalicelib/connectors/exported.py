@@ -10,21 +10,23 @@ from chalicelib.connectors.model import (
     MAPPING,
     PUSH,
     QUARANTINE,
+    REPLAY,
     RUN,
     ChunkReceipt,
     Connector,
     MappingVersion,
     PushReceipt,
     QuarantinedRow,
+    Replay,
     Run,
 )
-from chalicelib.connectors.rejected import opened_text
+from chalicelib.connectors.rejected import opened_texts
 from chalicelib.platform.exports import ExportedKind, after, an_id, begins, fixed
 from chalicelib.platform.sealing import Vault
 
 
 def _opened(vault: Vault, stored: QuarantinedRow) -> Mapping[str, str]:
-    return {"raw": opened_text(vault, stored)}
+    return opened_texts(vault, stored)
 
 
 EXPORTED = (
@@ -37,9 +39,10 @@ EXPORTED = (
         QuarantinedRow,
         pk=an_id("run", "run_id"),
         sk=begins(QUARANTINE),
-        hidden=frozenset({"sealed"}),
-        personal=("raw",),
+        hidden=frozenset({"sealed", "corrected", "note"}),
+        personal=("raw", "corrected", "note"),
         opens=_opened,
     ),
+    ExportedKind("replays", Replay, pk=an_id("con", "connector_id"), sk=after(REPLAY, "id")),
     ExportedKind("push_receipts", PushReceipt, pk=an_id("con", "connector_id"), sk=after(PUSH, "id")),
 )

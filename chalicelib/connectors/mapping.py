@@ -183,7 +183,8 @@ class Mapping(Strict):
 
     `preset` is what it is called, and `title` what people call it. `currency` stands in where the file has no column
     for it. A file is refused of whose rows more than `max_quarantine_share` are not accepted, or that no longer holds
-    more than `max_removed_share` of the accounts that the last one held.
+    more than `max_removed_share` of the accounts that the last one held. A row that is quarantined can be repaired and
+    replayed for `quarantine_days` days.
     """
 
     preset: Name = "own"
@@ -196,6 +197,7 @@ class Mapping(Strict):
     currency: str | None = None
     max_quarantine_share: Share = 0.05
     max_removed_share: Share = 0.20
+    quarantine_days: int = Field(default=90, ge=1, le=3650)
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
@@ -251,7 +253,7 @@ class Mapping(Strict):
         known = self.format.known_headings
         for at, field in enumerate(self.fields):
             if known is not None and field.required and field.source not in known:
-                yield f"/fields/{at}/source", f"is a column that the format does not have: {field.source}"
+                yield f"/fields/{at}/source", self.format.lacks(field.source)
 
     def headings(self, *, required: bool = False) -> list[str]:
         """The headings that the fields read, each once, in the document's order; only the required ones if asked."""

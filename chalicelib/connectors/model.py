@@ -1,14 +1,16 @@
-"""The items of a tenant's `connector` table: connectors, mappings, runs, chunk receipts, quarantined rows, pushes."""
+"""The items of a tenant's `connector` table: connectors, mappings, runs, chunk receipts, quarantined rows and their
+replays, pushes."""
 
 from __future__ import annotations
 
 from pynamodb.attributes import BinaryAttribute, BooleanAttribute, JSONAttribute, UnicodeAttribute, UTCDateTimeAttribute
 
-from chalicelib.platform.attributes import DateAttribute, IntegerAttribute
+from chalicelib.platform.attributes import DateAttribute, IntegerAttribute, StringsAttribute
 from chalicelib.platform.store import TenantModel
 
 CONNECTORS = "connectors"
 MAPPING, RUN, CHUNK, QUARANTINE, PUSH = "mapping#", "run#", "chunk#", "quarantine#", "push#"
+REPLAY = "replay#"
 
 PLANNING, APPLYING = "planning", "applying"
 COMPLETED, REFUSED, DUPLICATE = "completed", "refused", "duplicate"
@@ -20,6 +22,12 @@ APPLIED, PARTLY_APPLIED, NOT_APPLIED = "applied", "partly_applied", "not_applied
 them are booked."""
 
 
+WAITING, REPAIRED = "waiting", "repaired"
+REPLAYED, DISCARDED, EXPIRED = "replayed", "discarded", "expired"
+"""A quarantined row is `waiting` until it is `repaired` (its text is corrected), `replayed` (it is applied) or
+`discarded` (somebody said why it never will be). What waits too long is `expired`, which nobody has to write."""
+
+
 class Connector(TenantModel):
     """A source of files (`pk` "connectors", `sk` its id) and what was last applied of it.
 
@@ -27,7 +35,9 @@ class Connector(TenantModel):
     itself. While `paused` no run is started; from `deleted_at` on there is nothing but what it left behind.
     `active_run` is the one run that may be at work; `claimed_until` is when a worker that says nothing more counts as
     dead and another may continue its run (absent once the run waits for its chunks only). The `last_…` attributes
-    change together, when a run is completed.
+    change together, when a run is completed: a file's changes all but `last_replay`, a replay's that one, the snapshot
+    and the keys that are unsettled beside it. `replays` are the turns of replays that wait, the next one first;
+    `replaying` is the run whose quarantined rows the active run replays.
     """
 
     class Meta:
@@ -45,6 +55,10 @@ class Connector(TenantModel):
     last_business_date = DateAttribute(null=True)
     last_sha256 = UnicodeAttribute(null=True)
     last_snapshot = UnicodeAttribute(null=True)
+    last_unsettled = UnicodeAttribute(null=True)
+    last_replay = UnicodeAttribute(null=True)
+    replays = StringsAttribute(null=True)
+    replaying = UnicodeAttribute(null=True)
     created_at = UTCDateTimeAttribute()
     version = IntegerAttribute(default=1)
 
@@ -63,7 +77,9 @@ class MappingVersion(TenantModel):
 
 
 class Run(TenantModel):
-    """One file's way through a connector (`pk` the connector, `sk` "run#" and the run's id).
+    """One file's way through a connector (`pk` the connector, `sk` "run#" and the run's id), or that of rows of an
+    earlier run, `replay_of`, which are replayed: `replay` is whose turn it is, `replay_next` the line behind which rows
+    are left for another turn, `outcomes_sha256` the digest of what was found of each row.
 
     `attempt` counts the workers that took the run on; only the latest may change it while it is planned. `given_back`
     counts those of them that AWS failed and that gave their claim back. `verdict` is how a run that applies nothing
@@ -99,6 +115,14 @@ class Run(TenantModel):
     chunks_done = IntegerAttribute(default=0)
     rows_applied = IntegerAttribute(default=0)
     snapshot = UnicodeAttribute(null=True)
+    unsettled = UnicodeAttribute(null=True)
+    quarantine_until = UTCDateTimeAttribute(null=True)
+    rows_replayed = IntegerAttribute(default=0)
+    rows_discarded = IntegerAttribute(default=0)
+    replay = UnicodeAttribute(null=True)
+    replay_of = UnicodeAttribute(null=True)
+    replay_next = IntegerAttribute(null=True)
+    outcomes_sha256 = UnicodeAttribute(null=True)
     manifest_sha256 = UnicodeAttribute(null=True)
     applied = JSONAttribute(null=True)
     requests = JSONAttribute(default=dict)
@@ -136,18 +160,62 @@ class ChunkReceipt(TenantModel):
 class QuarantinedRow(TenantModel):
     """A row that was not accepted (`pk` the run, `sk` "quarantine#" and its line in ten digits).
 
-    `reasons` names fields and rules and no values; the row's text is in `sealed`, or its beginning where the text's
-    length `raw_bytes` (UTF-8) is more than is kept.
+    `reasons` are those that stand now, by `mapping_version`; they name fields and rules and no values. Where they are
+    not those of the run any more, `first_reasons` are. The row's text is in `sealed`, or its beginning where the text's
+    length `raw_bytes` (UTF-8) is more than is kept; the text that it was corrected to is in `corrected`, and what
+    somebody wrote on discarding it in `note`. `replay_run` is the run that replayed it last, whether or not it could be
+    applied. From `forget_after` (epoch seconds) on it is expired, and DynamoDB deletes it.
     """
 
     class Meta:
         table_kind = "connector"
 
     line = IntegerAttribute()
+    status = UnicodeAttribute(default=WAITING)
     reasons = JSONAttribute()
+    first_reasons = JSONAttribute(null=True)
     mapping_version = IntegerAttribute()
     sealed = BinaryAttribute(legacy_encoding=False)
     raw_bytes = IntegerAttribute()
+    corrected = BinaryAttribute(legacy_encoding=False, null=True)
+    note = BinaryAttribute(legacy_encoding=False, null=True)
+    replay_run = UnicodeAttribute(null=True)
+    changed_by = UnicodeAttribute(null=True)
+    changed_at = UTCDateTimeAttribute(null=True)
+    forget_after = IntegerAttribute(null=True)
+    version = IntegerAttribute(default=1)
+
+    @staticmethod
+    def key_of(line: int) -> str:
+        """The `sk` of the row on a line."""
+        return f"{QUARANTINE}{line:010d}"
+
+
+class Replay(TenantModel):
+    """A request to replay quarantined rows (`pk` the connector, `sk` "replay#" and its id): all that wait, or those
+    with a reason against `field` or of the kind `code`, or the one on `line`; of `runs` runs, of which `runs_left` are
+    still to come. `replayed` and `kept` count rows that were applied and rows that stay quarantined.
+    """
+
+    class Meta:
+        table_kind = "connector"
+
+    run = UnicodeAttribute(null=True)
+    line = IntegerAttribute(null=True)
+    field = UnicodeAttribute(null=True)
+    code = UnicodeAttribute(null=True)
+    runs = IntegerAttribute()
+    runs_left = IntegerAttribute()
+    replayed = IntegerAttribute(default=0)
+    kept = IntegerAttribute(default=0)
+    requested_by = UnicodeAttribute()
+    requested_at = UTCDateTimeAttribute()
+    finished_at = UTCDateTimeAttribute(null=True)
+
+    @property
+    def id(self) -> str:
+        """The request's id."""
+        return self.sk.removeprefix(REPLAY)
 
 
 class PushReceipt(TenantModel):

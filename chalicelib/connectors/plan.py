@@ -14,20 +14,28 @@ from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from duckdb import DuckDBPyConnection
 
-from chalicelib.connectors import chunks, delta, drop, staging
-from chalicelib.connectors.chunk_store import StoredChunk, fetch_snapshot, store_chunk, store_manifest, store_snapshot
+from chalicelib.connectors import chunks, delta, drop, staging, unsettled
+from chalicelib.connectors.chunk_store import (
+    StoredChunk,
+    fetch_snapshot,
+    store_chunk,
+    store_manifest,
+    store_snapshot,
+    store_unsettled,
+)
 from chalicelib.connectors.chunks import ChunkFile
 from chalicelib.connectors.delta import Delta
 from chalicelib.connectors.errors import FileRefused, MappingInvalid
 from chalicelib.connectors.formats import TextFile
 from chalicelib.connectors.forms import read_file
+from chalicelib.connectors.layout import store_layout
 from chalicelib.connectors.mapping import Mapping
 from chalicelib.connectors.mappings import mapping_at
 from chalicelib.connectors.model import APPLYING, DUPLICATE, REFUSED, Connector, Run
@@ -65,6 +73,11 @@ class _Desk:
     folder: Path
     facts: dict[str, Any] = field(default_factory=dict[str, Any])
     timings: dict[str, int] = field(default_factory=dict[str, int])
+
+    @property
+    def quarantine_until(self) -> datetime:
+        """When the rows that the run quarantines expire: the same moment for every attempt."""
+        return self.run.started_at.replace(microsecond=0) + timedelta(days=self.mapping.quarantine_days)
 
     @contextmanager
     def step(self, name: str) -> Generator[None]:
@@ -108,10 +121,11 @@ def _plan(desk: _Desk) -> dict[str, Any]:
     with staging.connect(desk.folder) as con:
         staged, found = _compare(desk, con, text)
         with desk.step("quarantine"):
-            store_rejected(desk.tenant, desk.run.id, _rejected(desk, con))
+            store_rejected(desk.tenant, desk.run.id, _rejected(desk, con), until=desk.quarantine_until)
+            left = _leave_unsettled(desk, con, text, staged)
         with desk.step("store"):
             stored = _store(desk, found, chunks.write(con, found, desk.folder, ROWS_PER_CHUNK))
-    return stored | _account_for(text, staged, found) | {"status": APPLYING}
+    return stored | left | _account_for(text, staged, found) | {"status": APPLYING}
 
 
 def _check_turn(desk: _Desk) -> None:
@@ -162,17 +176,37 @@ def _compare(desk: _Desk, con: DuckDBPyConnection, text: TextFile) -> tuple[Stag
     return staged, found
 
 
+def _leave_unsettled(desk: _Desk, con: DuckDBPyConnection, text: TextFile, staged: Staged) -> dict[str, Any]:
+    """Stores what a replay of the quarantined rows will need to know; returns what the run has to know of that."""
+    if not staged.quarantined:
+        return {}
+    before = None
+    if desk.connector.last_unsettled is not None:
+        before = desk.folder / "unsettled-before.parquet"
+        fetch_snapshot(desk.tenant, desk.connector.last_unsettled, before)
+    store_layout(desk.tenant, desk.run.id, text)
+    unsettled.view_unsettled(con, before)
+    path = desk.folder / "unsettled.parquet"
+    is_any = unsettled.write(con, staged.label.business_date, path)
+    key = store_unsettled(desk.tenant, desk.run.id, path) if is_any else None
+    return {"unsettled": key, "quarantine_until": desk.quarantine_until}
+
+
 def _store(desk: _Desk, found: Delta, files: Iterator[ChunkFile]) -> dict[str, Any]:
-    """Stores snapshot, chunks and manifest; returns what the run has to know of them. Each chunk file goes when it is
+    """Stores snapshot, chunks and manifest; returns what the run has to know of them."""
+    snapshot = store_snapshot(desk.tenant, desk.run.id, found.snapshot)
+    return {"snapshot": snapshot} | store_chunks(desk.tenant, desk.run.id, files)
+
+
+def store_chunks(tenant: Tenant, run_id: str, files: Iterator[ChunkFile]) -> dict[str, Any]:
+    """Stores a run's chunks and manifest; returns what the run has to know of them. Each chunk file goes when it is
     stored, so the folder never holds more than one."""
-    tenant, run_id = desk.tenant, desk.run.id
-    snapshot = store_snapshot(tenant, run_id, found.snapshot)
     stored: list[StoredChunk] = []
     for file in files:
         stored.append(store_chunk(tenant, run_id, file.number, file.rows, file.path))
         file.path.unlink()
     manifest = store_manifest(tenant, run_id, stored)
-    return {"snapshot": snapshot, "chunks": len(stored), "manifest_sha256": manifest}
+    return {"chunks": len(stored), "manifest_sha256": manifest}
 
 
 def _account_for(text: TextFile, staged: Staged, found: Delta) -> dict[str, Any]:
@@ -221,7 +255,8 @@ def _keep_some_rejected(desk: _Desk) -> int | None:
         return None
     with staging.connect(desk.folder) as con:
         [(quarantined,)] = con.execute("SELECT count(*) FROM read_parquet(?)", [str(path)]).fetchall()
-        store_rejected(desk.tenant, desk.run.id, islice(_rejected(desk, con), KEPT_OF_REFUSED))
+        rows = islice(_rejected(desk, con), KEPT_OF_REFUSED)
+        store_rejected(desk.tenant, desk.run.id, rows, until=desk.quarantine_until)
     return min(quarantined, KEPT_OF_REFUSED) or None
 
 

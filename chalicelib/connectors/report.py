@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+
+from chalicelib.connectors.model import COMPLETED, Run
 
 ROW_COUNTS = ("read", "new", "changed", "unchanged", "removed", "quarantined")
 """The members of a run's `counts`. Removed rows were in the last snapshot only; all others were read."""
@@ -32,6 +35,29 @@ class RequestReport:
     expected: int
     per_changed_row: float | None
     beyond_expected: int
+
+
+@dataclass(frozen=True)
+class QuarantineCounts:
+    """What became of a run's quarantined rows; together they are all that it had. `waiting` ones may be repaired."""
+
+    waiting: int
+    replayed: int
+    discarded: int
+    expired: int
+
+
+def quarantine_counts(run: Run, now: datetime) -> QuarantineCounts | None:
+    """What has become of the rows that a run quarantined; None while it is not completed, where nothing of its file was
+    applied, and for a replay, whose rows are another run's.
+
+    All rows of a run expire together, so those are expired that nobody settled before: none is lost uncounted.
+    """
+    if run.status != COMPLETED or run.counts is None or run.replay_of is not None:
+        return None
+    left = run.counts["quarantined"] - run.rows_replayed - run.rows_discarded
+    is_late = run.quarantine_until is not None and now >= run.quarantine_until
+    return QuarantineCounts(0 if is_late else left, run.rows_replayed, run.rows_discarded, left if is_late else 0)
 
 
 def reconcile(
@@ -64,6 +90,12 @@ def planning_requests_needed(quarantined: int) -> int:
     """The requests that planning needs: the connector read, the claim, the plan and the dispatch written, and the
     quarantined rows in full batches."""
     return 4 + _full(quarantined, _WRITE_BATCH)
+
+
+def settling_requests_needed(rows: int) -> int:
+    """The requests that settling the rows of a replay needs: they are read, a page at a time, and written in full
+    batches."""
+    return 1 + _full(rows, _WRITE_BATCH)
 
 
 def requests_needed(*, items: int, overdue_rows: int, opened: int, changed: int) -> int:

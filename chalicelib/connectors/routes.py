@@ -1,10 +1,10 @@
-"""Connectors over HTTP: make, pause and delete one, drop files, start runs, read reports and quarantine, push rows."""
+"""Connectors over HTTP: make, pause and delete one, drop files, start runs, read reports, push rows."""
 
 from __future__ import annotations
 
 from chalice.app import Blueprint
 
-from chalicelib.connectors import connectors, drop, mappings, push, rejected, runs
+from chalicelib.connectors import connectors, drop, mappings, push, runs
 from chalicelib.connectors.push_views import Push, ReceiptView, receipt_view
 from chalicelib.connectors.views import (
     ConnectorChange,
@@ -12,14 +12,12 @@ from chalicelib.connectors.views import (
     ConnectorView,
     NewConnector,
     NewUpload,
-    RejectedView,
     ReportView,
     RunRequested,
     RunView,
     UploadView,
     connector_detail,
     connector_view,
-    rejected_view,
     report_view,
     run_view,
 )
@@ -193,23 +191,6 @@ def get_run(call: Call[None], connector_id: str, run_id: str) -> RunView:
 )
 def get_report(call: Call[None], connector_id: str, run_id: str) -> ReportView:
     return report_view(runs.find_run(open_tenant(call.tenant_id), connector_id, run_id))
-
-
-@endpoint(
-    blueprint,
-    "GET",
-    "/v1/connectors/{connector_id}/quarantine",
-    summary="Rows that were not accepted, with their reasons",
-    returns=Page[RejectedView],
-    scope=READ,
-    authorizer=authorize,
-    query=PAGING | {"run": "Whose rows are wanted; when not given, the run applied last, or the newest while none is"},
-)
-def list_quarantine(call: Call[None], connector_id: str) -> Page[RejectedView]:
-    rows, after = rejected.list_rejected(
-        open_tenant(call.tenant_id), connector_id, call.query.get("run"), limit=call.limit, cursor=call.cursor
-    )
-    return Page[RejectedView](items=[rejected_view(row) for row in rows], cursor=write_cursor(after))
 
 
 @endpoint(

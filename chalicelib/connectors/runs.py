@@ -22,6 +22,7 @@ from chalicelib.connectors import drop
 from chalicelib.connectors.connectors import connector_in_use, find_connector
 from chalicelib.connectors.drop import WaitingFile
 from chalicelib.connectors.model import CONNECTORS, PLANNING, REFUSED, RUN, Connector, Run
+from chalicelib.connectors.turns import end_of_turn
 from chalicelib.feed import event_put
 from chalicelib.ledger import leaf_put
 from chalicelib.platform import aws
@@ -75,7 +76,7 @@ def claim(tenant: Tenant, connector: Connector, file: WaitingFile, *, now: datet
     """Begins a run for a file; None when another worker began one first."""
     run = tenant.bind(Run)(
         connector.sk,
-        RUN + _next_id(connector, now),
+        RUN + next_id(connector, now),
         status=PLANNING,
         attempt=1,
         object_key=file.key,
@@ -85,12 +86,17 @@ def claim(tenant: Tenant, connector: Connector, file: WaitingFile, *, now: datet
         mapping_version=connector.mapping_version,
         started_at=now,
     )
+    return begin(tenant, connector, run, now=now)
+
+
+def begin(tenant: Tenant, connector: Connector, run: Run, *changes: Action, now: datetime) -> Run | None:
+    """Claims the connector for a new run, with what else changes in it; None when another worker began one first."""
     model = tenant.bind(Connector)
     claimed = Update(
         model,
         CONNECTORS,
         connector.sk,
-        [model.active_run.set(run.id), model.claimed_until.set(now + CLAIM_TIME), model.version.add(1)],
+        [model.active_run.set(run.id), model.claimed_until.set(now + CLAIM_TIME), model.version.add(1), *changes],
         model.active_run.does_not_exist() & (model.version == connector.version),
     )
     if not commit_one(tenant.store, Group("claim", [claimed, Put(run, type(run).pk.does_not_exist())])):
@@ -148,7 +154,12 @@ def settle(tenant: Tenant, connector: Connector, run: Run, *, now: datetime) -> 
     in one transaction. Repeating it is harmless."""
     verdict = cast("dict[str, Any]", run.verdict)
     refused = verdict["status"] == REFUSED
-    drop.put_away(tenant, run.object_key, run.etag, connector.sk, "refused" if refused else "applied", run.id)
+    changes: list[Action] = []
+    further: list[Write] = []
+    if run.replay_of is None:
+        drop.put_away(tenant, run.object_key, run.etag, connector.sk, "refused" if refused else "applied", run.id)
+    else:
+        changes, further, _ = end_of_turn(tenant, run, None, now=now)
     model = tenant.bind(Run)
     writes: list[Write] = [
         Update(
@@ -158,7 +169,8 @@ def settle(tenant: Tenant, connector: Connector, run: Run, *, now: datetime) -> 
             [model.status.set(verdict["status"]), model.finished_at.set(now)],
             model.status == PLANNING,
         ),
-        release(tenant, connector.sk, run),
+        release(tenant, connector.sk, run, *changes),
+        *further,
         leaf_put(
             tenant,
             subject=run.id,
@@ -185,17 +197,18 @@ def release(tenant: Tenant, connector_id: str, run: Run, *changes: Action) -> Up
 
 
 def wake_if_waiting(tenant: Tenant, connector: Connector) -> None:
-    """Sends for the next run when another file waits. Lost, it is made up for by the schedule."""
-    if drop.is_anything_waiting(tenant, connector.sk):
+    """Sends for the next run when a replay or another file waits. Lost, it is made up for by the schedule."""
+    if find_connector(tenant, connector.sk).replays or drop.is_anything_waiting(tenant, connector.sk):
         wake(tenant, connector.sk)
 
 
-def _next_id(connector: Connector, now: datetime) -> str:
+def next_id(connector: Connector, now: datetime) -> str:
     """A run id that sorts after that of the run applied last, even where the two workers' clocks differ: of two
     statements about an account, the one of the greater run id counts."""
-    if connector.last_run is None:
+    latest = max(connector.last_run or "", connector.last_replay or "")
+    if not latest:
         return new_id("run", at=now)
-    last = ULID.from_str(connector.last_run.removeprefix("run_")).datetime
+    last = ULID.from_str(latest.removeprefix("run_")).datetime
     return new_id("run", at=max(now, last + timedelta(milliseconds=1)))
 
 

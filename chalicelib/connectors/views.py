@@ -1,15 +1,16 @@
-"""What the API takes and shows of connectors, runs and quarantined rows."""
+"""What the API takes and shows of connectors and runs."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import date, datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import StringConstraints, model_validator
 
 from chalicelib.connectors.model import REFUSED, Connector, Run
-from chalicelib.connectors.rejected import RejectedRow
-from chalicelib.connectors.report import request_report, summed
+from chalicelib.connectors.report import quarantine_counts, request_report, summed
+from chalicelib.platform.clock import utc_now
 from chalicelib.platform.http import Strict, View
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100)]
@@ -106,10 +107,11 @@ class Refusal(View):
 
 
 class RunView(View):
-    """One file's way through the connector."""
+    """One file's way through the connector, or that of quarantined rows of the run `replay_of`, which are replayed."""
 
     id: str
     connector_id: str
+    replay_of: str | None
     status: str
     file_name: str
     business_date: date | None
@@ -161,6 +163,17 @@ class RequestsView(View):
     beyond_expected: int
 
 
+class QuarantineView(View):
+    """What became of the run's quarantined rows. `waiting` ones may be repaired, replayed or discarded until
+    `expires_at`; then they are `expired`. Together they are all that were quarantined."""
+
+    waiting: int
+    replayed: int
+    discarded: int
+    expired: int
+    expires_at: datetime | None
+
+
 class ReportView(RunView):
     """A run with everything that was counted and measured. Timings are milliseconds by step; `carried` are accounts
     whose row is quarantined and that keep what was applied last."""
@@ -169,6 +182,7 @@ class ReportView(RunView):
     sha256: str | None
     bytes: int | None
     carried: int
+    quarantine: QuarantineView | None
     control_totals: list[TotalView]
     trailer: TrailerView | None
     reasons: list[ReasonView]
@@ -180,18 +194,6 @@ class ReportView(RunView):
     timings: dict[str, int]
     reconciled: bool | None
     discrepancies: list[str]
-
-
-class RejectedView(View):
-    """A row that was not accepted, with its text and the reasons by field. Of a long text only the beginning is kept
-    (`truncated`); `raw_bytes` is the length of the whole in UTF-8."""
-
-    line: int
-    reasons: list[dict[str, str]]
-    mapping_version: int
-    raw: str
-    raw_bytes: int
-    truncated: bool
 
 
 def connector_view(connector: Connector) -> ConnectorView:
@@ -221,6 +223,7 @@ def report_view(run: Run) -> ReportView:
         sha256=run.sha256,
         bytes=run.bytes,
         carried=run.carried,
+        quarantine=_quarantine(run),
         control_totals=[TotalView(**total) for total in run.control_totals or []],
         trailer=None if run.trailer is None else TrailerView(**run.trailer),
         reasons=[ReasonView(**reason) for reason in run.reasons or []],
@@ -232,18 +235,6 @@ def report_view(run: Run) -> ReportView:
         timings=run.timings | _waited(run),
         reconciled=run.reconciled,
         discrepancies=run.discrepancies or [],
-    )
-
-
-def rejected_view(row: RejectedRow) -> RejectedView:
-    """A row that was not accepted."""
-    return RejectedView(
-        line=row.line,
-        reasons=row.reasons,
-        mapping_version=row.mapping_version,
-        raw=row.raw,
-        raw_bytes=row.raw_bytes,
-        truncated=row.truncated,
     )
 
 
@@ -274,6 +265,7 @@ def _run_members(run: Run) -> dict[str, Any]:
     return {
         "id": run.id,
         "connector_id": run.pk,
+        "replay_of": run.replay_of,
         "status": run.status,
         "file_name": run.file_name,
         "business_date": run.business_date,
@@ -284,6 +276,11 @@ def _run_members(run: Run) -> dict[str, Any]:
         "started_at": run.started_at,
         "finished_at": run.finished_at,
     }
+
+
+def _quarantine(run: Run) -> QuarantineView | None:
+    counts = quarantine_counts(run, utc_now())
+    return None if counts is None else QuarantineView(**asdict(counts), expires_at=run.quarantine_until)
 
 
 def _refusal(run: Run) -> Refusal | None:

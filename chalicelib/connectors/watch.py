@@ -42,5 +42,5 @@ def wake_tenant(tenant: Tenant, *, now: datetime) -> int:
 
 def _has_work(tenant: Tenant, connector: Connector, now: datetime) -> bool:
     if connector.active_run is None:
-        return not connector.paused and drop.is_anything_waiting(tenant, connector.sk)
+        return not connector.paused and (bool(connector.replays) or drop.is_anything_waiting(tenant, connector.sk))
     return connector.claimed_until is not None and connector.claimed_until <= now

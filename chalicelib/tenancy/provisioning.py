@@ -143,9 +143,21 @@ def _table_step(spec: TableSpec) -> Callable[[TenantRecord], str]:
         dynamodb.update_continuous_backups(
             TableName=name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
         )
+        if spec.expires is not None:
+            _let_items_expire(name, spec.expires)
         return name
 
     return make
+
+
+def _let_items_expire(table_name: str, attribute: str) -> None:
+    dynamodb = client("dynamodb")
+    now = dynamodb.describe_time_to_live(TableName=table_name)["TimeToLiveDescription"]
+    if now["TimeToLiveStatus"] not in ("ENABLED", "ENABLING"):
+        # DynamoDB refuses to be told what it does already.
+        dynamodb.update_time_to_live(
+            TableName=table_name, TimeToLiveSpecification={"Enabled": True, "AttributeName": attribute}
+        )
 
 
 def _make_prefix(record: TenantRecord) -> str:

@@ -9,11 +9,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class TableSpec:
-    """One kind of table. Every table is keyed by `pk` and `sk`; `indexes` maps an index to its hash and range keys."""
+    """One kind of table. Every table is keyed by `pk` and `sk`; `indexes` maps an index to its hash and range keys.
+    Items are deleted once the moment in their attribute `expires` (epoch seconds) has passed, where it names one."""
 
     kind: str
     indexes: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     streamed: bool = False
+    expires: str | None = None
 
     def create_arguments(self, table_name: str, key_arn: str, tags: Mapping[str, str]) -> dict[str, Any]:
         """What DynamoDB's CreateTable takes: on demand, encrypted under `key_arn`, protected against deletion."""
@@ -38,7 +40,7 @@ class TableSpec:
 
 
 TENANT_TABLES = (
-    TableSpec("connector"),
+    TableSpec("connector", expires="forget_after"),
     TableSpec(
         "cases",
         indexes={

@@ -90,6 +90,46 @@ def test_from_preset_to_report_and_quarantine(api):
     assert api("GET", path)[1]["last_applied"]["business_date"] == "2005-04-30"
 
 
+def test_a_quarantined_row_is_corrected_replayed_and_shown_as_replayed(api):
+    path = f"/v1/connectors/{api('POST', '/v1/connectors', {'name': 'a', 'preset': PRESET})[1]['id']}"
+    place = api("POST", f"{path}/uploads", {"file_name": file_name("20050430")})[1]
+    put(place, extract([Loan(n, balance="-" if n in (5, 7) else "5000") for n in range(1, 50)]))
+    api("POST", f"{path}/runs")
+    api.work()
+    [run] = api("GET", f"{path}/runs")[1]["items"]
+    first, second = (f"{path}/quarantine/{run['id']}/{line}" for line in (6, 8))
+    status, row = api("GET", first)
+    assert (status, row["status"], row["values"]["当前余额"]) == (200, "waiting", "-")
+    status, half = api("PUT", first, {"values": {"当前余额": "+1"}}, **{"If-Match": str(row["version"])})
+    assert (status, half["accepted"], [r["code"] for r in half["reasons"]]) == (200, False, ["not_an_amount"])
+    assert api("PUT", first, {"values": {"当前余额": "1"}}, **{"If-Match": str(row["version"])})[0] == 409
+    status, whole = api("PUT", first, {"values": {"当前余额": " 1 "}})
+    assert (status, whole["accepted"], whole["corrected"].split("||")[10]) == (200, True, " 1 ")
+    assert api("PUT", first, {"values": {"余额": "1"}})[1]["pointer"] == "/values/余额"
+    assert api("PUT", first, {"values": {"当前余额": "1"}, "text": "x"})[0] == 422
+    assert api("POST", f"{second}/discard", {"note": "written off"})[1]["status"] == "discarded"
+
+    status, asked = api("POST", f"{path}/quarantine/replay", {"code": "not_an_amount"}, **{"Idempotency-Key": "k"})
+    assert (status, asked["status"], asked["runs_left"]) == (202, "waiting", 1)
+    api.work()
+    status, done = api("GET", f"{path}/replays/{asked['id']}")
+    assert (status, done["status"], done["replayed"], done["kept"]) == (200, "done", 1, 0)
+    assert api("POST", f"{first}/replay")[0] == 409
+    rows = api("GET", f"{path}/quarantine?run={run['id']}&status=replayed")[1]["items"]
+    assert [row["line"] for row in rows] == [6]
+    assert api("GET", f"{path}/quarantine?run={run['id']}&status=lost")[1]["pointer"] == "/status"
+    report = api("GET", f"{path}/runs/{run['id']}/report")[1]["quarantine"]
+    assert {name: report[name] for name in ("waiting", "replayed", "discarded", "expired")} == {
+        "waiting": 0,
+        "replayed": 1,
+        "discarded": 1,
+        "expired": 0,
+    }
+    assert [r["replay_of"] for r in api("GET", f"{path}/runs")[1]["items"]] == [run["id"], None]
+    for missing in ("0", "9", "x", "12345678901"):
+        assert api("POST", f"{path}/quarantine/{run['id']}/{missing}/replay")[0] == 404
+
+
 def test_a_push_over_http_is_accepted_then_applied(api):
     path = f"/v1/connectors/{api('POST', '/v1/connectors', {'name': 'a', 'preset': PRESET})[1]['id']}"
     row = {"kind": "repayment", "account": "62", "repayment_id": "R1", "amount": "1.00", "currency": "CNY"}

@@ -13,6 +13,7 @@ from typing import Any
 import boto3
 
 from chalicelib.connectors import push
+from chalicelib.connectors.replay import Selection, request_replay
 from chalicelib.feed import endpoints, log
 from chalicelib.feed.model import DELIVERY_SK, Delivery
 from chalicelib.feed.recording import delivery_id
@@ -42,13 +43,14 @@ UNKNOWN: Item = {
 
 
 def furnish(tenant: Tenant, now: datetime) -> Institution:
-    """Gives the tenant, beside its owner, an API key, accounts, cases, a quarantined row, a pushed repayment, an
-    endpoint, a delivery, a page of the log, and an item that no model knows."""
+    """Gives the tenant, beside its owner, an API key, accounts, cases, a quarantined row, its replay, a pushed
+    repayment, an endpoint, a delivery, a page of the log, and an item that no model knows."""
     bank = Institution(tenant, now)
     bank.deliver("20050430", [*(BROKEN if n == 5 else Loan(n) for n in range(1, 39)), late(39), late(40)])
     push.push(
         tenant, bank.connector_id, [push.PushedRow(late(39).key, "R1", 100_000, "CNY", date(2005, 5, 2))], now=now
     )
+    request_replay(tenant, bank.connector_id, Selection(), by="usr_TEST", now=now)
     bank.work()
     endpoint, _ = endpoints.create_endpoint(tenant, "http://127.0.0.1:9009/hook", now=now)
     event_ids = [item["pk"]["S"] for item in items(tenant, "feed") if item["sk"]["S"] == "event"]

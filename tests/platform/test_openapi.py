@@ -32,6 +32,8 @@ def test_what_may_be_repeated_says_so():
     assert asking_for("Idempotency-Key") == {
         ("post", "/v1/connectors"),
         ("post", "/v1/connectors/{connector_id}/push"),
+        ("post", "/v1/connectors/{connector_id}/quarantine/replay"),
+        ("post", "/v1/connectors/{connector_id}/quarantine/{run_id}/{line}/replay"),
         ("post", "/v1/webhook-endpoints"),
     }
 
@@ -39,6 +41,8 @@ def test_what_may_be_repeated_says_so():
 def test_what_may_name_the_version_it_replaces_says_so():
     assert asking_for("If-Match") == {
         ("put", "/v1/connectors/{connector_id}/mapping"),
+        ("put", "/v1/connectors/{connector_id}/quarantine/{run_id}/{line}"),
+        ("post", "/v1/connectors/{connector_id}/quarantine/{run_id}/{line}/discard"),
         ("put", "/v1/rules/triggers"),
         ("put", "/v1/rules/assignment"),
         ("patch", "/v1/webhook-endpoints/{endpoint_id}"),

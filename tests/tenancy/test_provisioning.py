@@ -104,6 +104,14 @@ def test_a_paid_tenant_gets_one_of_each(aws: None) -> None:
     assert made_for(tenant_id) == ONE_OF_EACH
 
 
+def test_quarantined_rows_expire_by_the_tables_own_clock(aws: None) -> None:
+    tenant_id = registered()
+    provision(tenant_id)
+    table = settings().tenant_table(tenant_id, "connector")
+    told = boto3.client("dynamodb").describe_time_to_live(TableName=table)["TimeToLiveDescription"]
+    assert told == {"TimeToLiveStatus": "ENABLED", "AttributeName": "forget_after"}
+
+
 def test_provisioning_again_changes_nothing(aws: None) -> None:
     tenant_id = registered()
     first = provision(tenant_id)
