@@ -296,7 +296,8 @@ def test_a_row_is_not_corrected_to_an_account_that_another_row_states(bank):
     run = deliver(bank, "20050430", broken(Loan(1, phone=Loan(2).key)), Loan(2))
     [entry] = entries(bank, run)
     before = accounts(bank)
-    assert correct(bank, entry, 账号=Loan(2).key, 当前余额="1").reasons == []
+    values = {"账号": Loan(2).key, "当前余额": "1", "手机号码": "13800000000"}
+    assert correct(bank, entry, **values).reasons == []
     assert replay(bank, run=run.id).kept == 1
     assert [r["code"] for r in entries(bank, run)[0].reasons] == ["stated_later"]
     assert accounts(bank) == before
