@@ -212,6 +212,16 @@ def test_a_queues_message_stays_hidden_longer_than_its_function_may_run() -> Non
         assert made[queue]["Properties"]["VisibilityTimeout"] > config[name]["lambda_timeout"]
 
 
+def test_who_writes_exports_has_the_disk_that_their_page_counts_on(repository: Path) -> None:
+    size = resources()["Resources"]["Leave"]["Properties"]["EphemeralStorage"]["Size"]
+    assert f"its disk of {size:,} MB" in (repository / "docs" / "exports.md").read_text("utf-8")
+    config = json.loads((POLICIES[0].parents[1] / "config.json").read_text())["stages"]["cell"]["lambda_functions"]
+    assert (
+        f"its memory of {config['leave']['lambda_memory_size']:,} MB"
+        in (repository / "docs" / "exports.md").read_text()
+    )
+
+
 def test_every_path_with_limits_of_its_own_is_a_route_written_as_api_gateway_wants_it() -> None:
     from app import app
 
