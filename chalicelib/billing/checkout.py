@@ -51,9 +51,9 @@ def open_checkout(record: TenantRecord, plan: Plan, *, interval: Interval, seats
     with payments("checkout not opened", tenant_id=record.pk):
         _require_time_to_return(record)
         choice = _choice(record, plan, interval, seats)
-        if (page := _open_page(record, choice)) is not None:
-            return page
         customer_id = ensure_customer(record)
+        if (page := _open_page(record, choice, customer_id)) is not None:
+            return page
         parameters = _session_parameters(record, plan, choice, customer_id, _line_items(record, plan, interval, seats))
         session = stripe_client().v1.checkout.sessions.create(
             parameters, {"idempotency_key": _key_of(parameters, record.checkout_session_id)}
@@ -103,8 +103,9 @@ def find_prices(lookup_keys: Sequence[str]) -> dict[str, str]:
     return prices
 
 
-def _open_page(record: TenantRecord, choice: dict[str, str]) -> CheckoutPage | None:
-    """The page that is open for that very choice; one for another choice is closed. None when there is none now.
+def _open_page(record: TenantRecord, choice: dict[str, str], customer_id: str) -> CheckoutPage | None:
+    """The page that is open for that very choice; one for another choice is closed, and one for another customer, who
+    was deleted since: nobody can pay there. None when there is none now.
 
     Raises Conflict when the last page was paid.
     """
@@ -117,7 +118,8 @@ def _open_page(record: TenantRecord, choice: dict[str, str]) -> CheckoutPage | N
         # Paid, and nobody was told yet: Stripe's event is on its way, or was lost.
         send("billing", record.pk, [{"tenant_id": record.pk, "action": "checkout"}])
         raise _completed()
-    if session.metadata is not None and session.metadata.to_dict() == choice:
+    customer = session.customer if isinstance(session.customer, str | None) else session.customer.id
+    if customer == customer_id and session.metadata is not None and session.metadata.to_dict() == choice:
         return _page(session)
     _expire(session.id)
     return None

@@ -26,13 +26,14 @@ def locale_of(record: TenantRecord) -> Literal["zh", "en"]:
 
 
 def ensure_customer(record: TenantRecord) -> str:
-    """The id of the tenant's customer, made and noted on the record if it has none.
+    """The id of the tenant's customer, made and noted on the record if it has none, or if the one that it had was
+    deleted at Stripe by hand, with which its subscription ended.
 
     What is made depends on nothing but the record, under a key that is the tenant's: of two that make it at once, or of
     one that was killed before it noted it and the next, both get the same customer. Raises Invalid for an address that
     Stripe refuses, and stripe.StripeError.
     """
-    if record.customer_id is not None:
+    if record.customer_id is not None and not _is_deleted(record.customer_id):
         return record.customer_id
     import stripe  # cold start: only a checkout makes customers
 
@@ -45,8 +46,9 @@ def ensure_customer(record: TenantRecord) -> str:
     }
     if clock_id is not None:
         members["test_clock"] = clock_id
+    key = f"customer-{record.pk}" if record.customer_id is None else f"customer-{record.pk}-after-{record.customer_id}"
     try:
-        customer = stripe_client().v1.customers.create(members, {"idempotency_key": f"customer-{record.pk}"})
+        customer = stripe_client().v1.customers.create(members, {"idempotency_key": key})
     except stripe.InvalidRequestError as error:
         if error.param == "email":
             raise Invalid("the address is not one that the payment page accepts", pointer="/email") from None
@@ -94,16 +96,24 @@ def _make_clock(record: TenantRecord) -> str:
 
 def _note(record: TenantRecord, customer_id: str, clock_id: str | None) -> str:
     """Notes the customer unless somebody was faster, whose then counts."""
-    model = records()
+    model, before = records(), record.customer_id
+    same = model.customer_id.does_not_exist() if before is None else model.customer_id == before
     actions = [model.customer_id.set(customer_id), model.version.add(1)]
     if clock_id is not None:
         actions.append(model.test_clock_id.set(clock_id))
-    if record.update_if(model.pk.exists() & model.customer_id.does_not_exist(), actions):
+    if record.update_if(model.pk.exists() & same, actions):
+        logger.info("customer made", extra={"tenant_id": record.pk, "replaces_deleted": before is not None})
         return customer_id
     noted = find_tenant(record.pk)
     record.customer_id, record.test_clock_id, record.version = noted.customer_id, noted.test_clock_id, noted.version
     assert noted.customer_id is not None, "only a tenant that has a customer refuses another"
     return noted.customer_id
+
+
+def _is_deleted(customer_id: str) -> bool:
+    """Whether a customer was deleted, which Stripe says of one for good. One that it knows nothing of is another
+    account's: that is an error, and no reason to make another."""
+    return bool(stripe_client().v1.customers.retrieve(customer_id).to_dict().get("deleted"))
 
 
 def _delete(customer_id: str) -> None:

@@ -112,7 +112,8 @@ ACTIONS: dict[str, Callable[[str], Outcome]] = {
     "invoice.payment_action_required": follow_invoice,
     # What it is about has no id of its own; `receive` stores its customer's.
     "entitlements.active_entitlement_summary.updated": follow_customer,
-    # Its subscriptions have ended with it, and each of them says so itself.
+    # Its subscriptions have ended with it, and each of them says so itself. A tenant that lives makes another customer
+    # when it subscribes anew.
     "customer.deleted": _note,
 }
 """What is done for each type of event, given the id of its object; a type that is not here is noted and passed over."""

@@ -3,13 +3,15 @@ import stripe
 
 from chalicelib.billing import checkout, customers, find_plan, open_checkout
 from chalicelib.billing.errors import PaymentsUnavailable
+from chalicelib.billing.follow import Outcome, follow
 from chalicelib.billing.process import follow_checkout
 from chalicelib.platform.errors import Conflict, Invalid, NotFound
 from chalicelib.tenancy import find_tenant, records
 from tests.billing.payments import messages
+from tests.billing.subscribers import Killed, Saboteur
 from tests.billing.tenants import BEGUN, pending, subscriber
 
-GROWTH = find_plan("growth")
+GROWTH, ENTERPRISE = find_plan("growth"), find_plan("enterprise")
 
 
 def customers_of(payments, record):
@@ -234,6 +236,60 @@ def test_a_closing_tenant_returns_on_a_page_without_a_trial(payments):
     assert (session.customer, session.amount_total) == (record.customer_id, GROWTH.price("CNY").amount)
     assert "/signup/" not in session.success_url
     assert open_checkout(find_tenant(record.pk), GROWTH, interval="month") == page
+
+
+def test_a_tenant_whose_customer_was_deleted_at_stripe_by_hand_subscribes_anew_as_another(payments):
+    record = subscriber(payments, "enterprise")
+    payments.client.v1.customers.delete(record.customer_id)
+    follow(record.subscription_id)
+    closing = find_tenant(record.pk)
+    assert (closing.state, closing.customer_id) == ("closing", record.customer_id)
+
+    page = open_checkout(closing, ENTERPRISE, interval="month")
+    assert open_checkout(find_tenant(record.pk), ENTERPRISE, interval="month") == page
+    follow(record.subscription_id)  # an event that comes late brings the old one not back
+    payments.pay(page.url)
+    follow_checkout(page.session_id)
+    returned = find_tenant(record.pk)
+    assert (returned.state, returned.customer_id != record.customer_id) == ("active", True)
+    customer = payments.client.v1.customers.retrieve(returned.customer_id)
+    assert customer.metadata.to_dict() == {"tenant_id": record.pk}
+
+
+def test_the_page_of_a_customer_who_was_deleted_is_replaced_though_it_is_open(payments):
+    record = pending()
+    first = open_checkout(record, GROWTH, interval="month")
+    payments.client.v1.customers.delete(find_tenant(record.pk).customer_id)
+    second = open_checkout(find_tenant(record.pk), GROWTH, interval="month")
+    assert second.session_id != first.session_id
+    assert payments.client.v1.checkout.sessions.retrieve(first.session_id).status == "expired"
+    payments.pay(second.url)
+    assert follow_checkout(second.session_id) is Outcome.SETTLED
+
+
+def test_one_who_was_killed_in_replacing_a_customer_and_the_next_get_the_same(payments, monkeypatch):
+    record = pending()
+    open_checkout(record, GROWTH, interval="month")
+    payments.client.v1.customers.delete(find_tenant(record.pk).customer_id)
+    for killed_at in range(1, 20):
+        saboteur = Saboteur(killed_at)
+        try:
+            with saboteur.lurking(monkeypatch):
+                open_checkout(find_tenant(record.pk), GROWTH, interval="month")
+        except Killed:
+            continue
+        break
+    [customer] = customers_of(payments, record)
+    assert find_tenant(record.pk).customer_id == customer.id
+    assert len(sessions_of(payments, record, status="open")) == 1
+
+
+def test_a_customer_that_stripe_knows_nothing_of_is_not_replaced(payments):
+    """It is another account's, whose key was put in by mistake."""
+    record = pending(customer_id="cus_of_another_account")
+    with pytest.raises(PaymentsUnavailable):
+        open_checkout(record, GROWTH, interval="month")
+    assert find_tenant(record.pk).customer_id == "cus_of_another_account"
 
 
 def test_a_closing_tenant_whose_subscription_goes_on_waits_for_its_end(payments):

@@ -162,7 +162,7 @@ def test_many_that_go_to_the_checkout_at_once_get_one_page(payments, proved, now
     def page(_: int) -> str | None:
         try:
             return check_out(proved, now)
-        except Conflict:
+        except (Conflict, PaymentsUnavailable):  # Stripe takes no call that it is still at under another's same key
             return None
 
     with ThreadPoolExecutor(4) as pool:
