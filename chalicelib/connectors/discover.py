@@ -28,6 +28,8 @@ MAX_READ_BYTES = 1 << 20
 PROFILED_ROWS = 2_000
 ANY_NAME = r"[A-Za-z0-9_-]*(?P<business_date>\d{8})\.(txt|csv|dat)"
 """The pattern proposed where no file's name is known."""
+_DOCUMENT = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:(\{\s*[\x22}]|\[\s*[\[{\]])|<[?!A-Za-z])")
+"""How JSON and XML begin, and no line of headings does."""
 _PREFIX = re.compile(r"[^\W\d_][\w.-]{0,49}")
 
 
@@ -62,6 +64,10 @@ def discover(sample: Sample) -> Discovery:
     content = sample.content if sample.whole else sample.content[: sample.content.rfind(b"\n") + 1]
     if not content.strip():
         raise Invalid("the sample holds not one whole line", pointer="/sample")
+    if (document := _DOCUMENT.match(content)) is not None:
+        kind = "XML" if document[1] is None else "JSON"
+        note = f"a {kind} document, and no lines of columns: where its rows and columns stand, its format has to say"
+        return Discovery(None, 1.0, 0, (), Suggestion((), ()), None, (note,))
     spelling = spelling_of(content)
     lines = _lines(decoded(content, spelling.encoding).removeprefix("\ufeff"))
     layout = layout_of(lines)

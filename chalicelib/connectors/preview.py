@@ -133,7 +133,7 @@ def _taken(
         except FileRefused as refused:
             if refused.code not in _NO_TRAILER:
                 raise
-            refusal, form = refused, form.model_copy(update={"trailer": None})
+            refusal, form = refused, samples.stating_nothing(form)
             text = read_file(BytesIO(sample.content), folder / "rows.txt", form, columns=required)
         text = _bounded(text)
         lenient = mapping.model_copy(update={"format": form, "max_quarantine_share": 1.0})

@@ -74,8 +74,13 @@ def cut(sample: Sample, form: Form) -> tuple[Sample, Form]:
             f"a file of this form is read whole, and only the first {len(sample.content)} bytes of it are there",
             pointer="/file" if sample.file_name else "/sample",
         )
-    without = {"trailer": None} if isinstance(form, DelimitedFormat | FixedWidthFormat) else {}
-    return replace(sample, content=sample.content[:end]), form.model_copy(update=without)
+    return replace(sample, content=sample.content[:end]), stating_nothing(form)
+
+
+def stating_nothing(form: Form) -> Form:
+    """The form of a file that does not say how many rows it holds."""
+    members = {"trailer", "control"} & type(form).model_fields.keys()
+    return form.model_copy(update=dict.fromkeys(members))
 
 
 def _end_of_rows(content: bytes, form: Form) -> int | None:

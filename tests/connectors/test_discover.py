@@ -122,6 +122,20 @@ def test_lines_that_nothing_parts_are_said_to_be_so():
 
 
 @pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b'[{"id": "A1", "amount": 1}]', "JSON"),
+        (b'{"id": 1, "amount": 2}\n{"id": 2, "amount": 3}\n', "JSON"),
+        (b"\xef\xbb\xbf<?xml version='1.0'?>\n<a/>\n", "XML"),
+    ],
+)
+def test_a_document_is_not_taken_for_lines_of_columns(content, kind):
+    discovery = found(content)
+    assert discovery.format is None
+    assert kind in discovery.notes[0]
+
+
+@pytest.mark.parametrize(
     "content",
     [
         b"",

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chalicelib.connectors.mapping import Mapping
+from chalicelib.connectors.mapping import Mapping, from_dict
 from chalicelib.connectors.preview import MAX_TEXT, preview
 from chalicelib.connectors.samples import Sample
 from chalicelib.platform.errors import Invalid
-from tests.connectors.delivery import DAY, FIELDS, GOOD, Desk, codes, delivered, mapping, row, with_field
+from tests.connectors.delivery import DAY, FIELDS, GOOD, Desk, codes, delivered, document, mapping, row, with_field
 
 COUNTED = {"trailer": {"prefix": "T", "count": 1}}
 SUMMED = {"trailer": {"prefix": "T", "count": 1, "total": 2, "total_field": "account.balance"}}
@@ -118,6 +118,31 @@ def test_what_is_packed_is_unpacked():
         previewed(packed, mapping(form={"container": "zip"}), whole=False)
     with pytest.raises(Invalid, match="not gzip"):
         previewed(delivered(ROWS), under)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_records_of_a_fixed_length_are_cut_between_two_of_them(whole):
+    widths = {"key": 4, "customer": 4, "overdue": 6}
+    places = {name: sum(list(widths.values())[:at]) + 1 for at, name in enumerate(widths)}
+    form = {
+        "kind": "fixed-width",
+        "encoding": "cp037",
+        "record_length": 14,
+        "record_end": "none",
+        "columns": [{"name": name, "start": places[name], "length": width} for name, width in widths.items()],
+        "trailer": {"prefix": "T", "count": {"start": 2, "length": 5}},
+    }
+    targets = {"account.key": "key", "borrower.key": "customer", "account.overdue_amount": "overdue"}
+    fields = [
+        {"target": target, "source": name, "type": "money" if "amount" in target else "text", "empty": "reject"}
+        for target, name in targets.items()
+    ]
+    under = from_dict(document(fields=fields, currency="CNY") | {"format": form})
+    text = "".join(f"A{n:<3}C{n:<3}{n}.50  " for n in range(1, 5)) + "T    4        "
+    content = text.encode("cp037")
+    found = previewed(content if whole else content[:50], under, whole=whole)
+    assert [shown.after["account.overdue_amount"] for shown in found.rows] == [150, 250, 350, 450][: 4 if whole else 3]
+    assert (found.refusal, found.trailer is not None) == (None, whole)
 
 
 @pytest.mark.parametrize(
