@@ -72,6 +72,10 @@ class FormDocument(Strict):
         """The headings, where the document says them all; None where each file does."""
         return None
 
+    def lacks(self, heading: str) -> str:
+        """What is wrong with reading a heading that is none of `known_headings`."""
+        return f"is a column that the format does not have: {heading}"
+
 
 class Control(Strict, Generic[Where]):
     """Where a file states at `count` how many rows it holds and, if it does, at `total` the sum of `total_field` over
@@ -263,6 +267,14 @@ class FixedWidthFormat(FormDocument):
     @property
     def known_headings(self) -> tuple[str, ...] | None:
         return tuple(column.name for column in self.described)
+
+    def lacks(self, heading: str) -> str:
+        if self.copybook is not None and heading in read_copybook(self.copybook).redefined:
+            return (
+                f"REDEFINES another item of the copybook: {heading} describes once more bytes that have a column already, "
+                "and which description holds is not known; write columns to read those bytes this way"
+            )
+        return super().lacks(heading)
 
 
 class _PointedRows(FormDocument):

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from chalicelib.connectors.connectors import create_connector
-from chalicelib.connectors.mapping import load_preset
+from chalicelib.connectors.errors import MappingInvalid
+from chalicelib.connectors.mapping import from_dict, load_preset
 from chalicelib.connectors.rejected import list_rejected
 from chalicelib.connectors.views import report_view, run_view
 from tests.connectors.delivery import Desk, codes
@@ -162,6 +163,21 @@ def test_what_is_wrong_in_a_master_file_is_named_by_field_and_kept_from_the_othe
         3: {("account.overdue_amount", "unreadable")},
         5: {("account.overdue_amount", "empty"), ("borrower.name", "unreadable")},
     }
+
+
+def test_a_mapping_that_reads_what_redefines_another_item_is_told_why_it_cannot():
+    document = HOST.model_dump(mode="json")
+    document["format"]["copybook"] = document["format"]["copybook"].replace(
+        "05  LM-STATUS", "05  LM-DUE-PARTS REDEFINES LM-OLDEST-DUE PIC 9(8).\n           05  LM-STATUS"
+    )
+    assert from_dict(document).format == HOST.format.model_copy(update={"copybook": document["format"]["copybook"]})
+    due = next(field for field in document["fields"] if field["source"] == "LM-OLDEST-DUE")
+    due["source"] = "LM-DUE-PARTS"
+    with pytest.raises(MappingInvalid, match="LM-DUE-PARTS describes once more bytes"):
+        from_dict(document)
+    due["source"] = "LM-DUE"
+    with pytest.raises(MappingInvalid, match=r"does not have: LM-DUE$"):
+        from_dict(document)
 
 
 def test_a_day_later_only_the_changed_records_are_new(tmp_path):
