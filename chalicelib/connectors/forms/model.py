@@ -271,7 +271,7 @@ class FixedWidthFormat(FormDocument):
     def lacks(self, heading: str) -> str:
         if self.copybook is not None and heading in read_copybook(self.copybook).redefined:
             return (
-                f"REDEFINES another item of the copybook: {heading} describes once more bytes that have a column already, "
+                f"REDEFINES another item of the copybook: {heading} describes once more bytes that have a column, "
                 "and which description holds is not known; write columns to read those bytes this way"
             )
         return super().lacks(heading)
