@@ -15,6 +15,12 @@ class PaymentDeclined(Conflict):
     type, title = "payment-declined", "The payment was declined"
 
 
+class ChangeRefused(Conflict):
+    """Stripe did not accept a change as it stands, so nothing was changed; `code` is Stripe's word for why."""
+
+    type, title = "change-refused", "The change was not accepted"
+
+
 class UntrustedEvent(Malformed):
     """A webhook that Stripe did not sign with our secret, or signed too long ago, or that is no Stripe event."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from chalicelib.billing.checkout import find_prices
 from chalicelib.billing.choice import Choice, Item, ItemChange, Wish, item_changes, lookup_keys
-from chalicelib.billing.errors import PaymentDeclined, PaymentsUnavailable
+from chalicelib.billing.errors import ChangeRefused, PaymentDeclined, PaymentsUnavailable
 from chalicelib.billing.follow import ENDED, find_subscription, follow, items_by_kind
 from chalicelib.billing.plans import Interval, Kind, Plan, find_plan, plans
 from chalicelib.billing.stripe_client import payments, stripe_client
@@ -22,7 +22,7 @@ from chalicelib.platform.telemetry import logger
 from chalicelib.tenancy import State, TenantRecord, find_tenant, forget_access, terms_of
 
 if TYPE_CHECKING:
-    from stripe import Invoice, StripeError, Subscription
+    from stripe import InvalidRequestError, Invoice, StripeError, Subscription
     from stripe.params import (
         InvoiceCreatePreviewParams,
         InvoiceCreatePreviewParamsSubscriptionDetailsItem,
@@ -97,8 +97,9 @@ def change_subscription(
 
     `expected_version` is the version of the record that the caller has seen; `now` is real time. Raises Conflict when
     there is another version, another change under way, no running subscription or not enough seats for those in use;
-    Invalid for a plan that is not sold; PaymentDeclined when the difference cannot be taken, and then nothing changed;
-    PaymentsUnavailable when Stripe is silent, and then it is not known whether it changed.
+    Invalid for a plan that is not sold; PaymentDeclined when the difference cannot be taken, and ChangeRefused when
+    Stripe does not accept the change for another reason, and then nothing changed; PaymentsUnavailable when Stripe is
+    silent, and then it is not known whether it changed.
     """
     subscribed = _changeable(record)
     change = _allowed(record, subscribed, wish)
@@ -232,7 +233,11 @@ def _update(subscription_id: str, items: list[SubscriptionUpdateParamsItem], tur
             {"items": items, "proration_behavior": "always_invoice", "payment_behavior": "error_if_incomplete"},
             {"idempotency_key": turn.key},
         )
-    except (stripe.CardError, stripe.InvalidRequestError) as error:
+    except stripe.InvalidRequestError as error:
+        give_back(turn)
+        logger.error("change not accepted by Stripe", extra={"tenant_id": turn.tenant_id, "code": error.code})
+        raise ChangeRefused(_why(error), code=error.code) from error
+    except stripe.CardError as error:
         give_back(turn)
         logger.warning("change refused by Stripe", extra={"tenant_id": turn.tenant_id, "code": error.code})
         raise PaymentDeclined(
@@ -243,6 +248,18 @@ def _update(subscription_id: str, items: list[SubscriptionUpdateParamsItem], tur
     except stripe.StripeError as error:
         # It may have been made. Who repeats it within this turn does so under the same key.
         raise _silent(turn.tenant_id, error) from error
+
+
+def _why(error: InvalidRequestError) -> str:
+    """What is to be said of a change that Stripe did not accept: not Stripe's own words, which may repeat what it has
+    of the customer."""
+    if error.code == "customer_tax_location_invalid":
+        why = "the tax cannot be told without the institution's whole address; complete it by POST /v1/billing/portal"
+    elif error.code == "resource_missing" and error.param is None:
+        why = "there is no payment method to take the difference from; add one by POST /v1/billing/portal"
+    else:
+        why = "it does not fit the subscription as Stripe has it now; look at it and try again, or ask us"
+    return f"Stripe did not accept the change, so nothing was changed: {why}"
 
 
 def _followed(record: TenantRecord) -> TenantRecord:

@@ -8,10 +8,11 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import stripe
 
 from chalicelib.billing import find_plan, plans, subscription
-from chalicelib.billing.choice import Wish
-from chalicelib.billing.errors import PaymentDeclined, PaymentsUnavailable
+from chalicelib.billing.choice import Choice, Wish
+from chalicelib.billing.errors import ChangeRefused, PaymentDeclined, PaymentsUnavailable
 from chalicelib.billing.follow import items_by_kind
 from chalicelib.billing.invoices import list_invoices
 from chalicelib.billing.plans import Plan
@@ -290,6 +291,47 @@ def test_a_declined_card_changes_nothing_and_another_change_can_follow_at_once(s
     assert (find_tenant(record.pk).plan, find_tenant(record.pk).state) == ("starter", "active")
     control(payments, f"customers/{record.customer_id}/card", {"declines": False})
     assert changed(record, Wish(plan="growth")).plan == "growth"
+
+
+def test_what_stripe_does_not_accept_is_no_declined_card_and_another_change_can_follow_at_once(
+    subscribe, payments, monkeypatch
+):
+    record = subscribe("starter")
+    take = subscription.take_turn
+
+    def overtaken(*arguments, **named):
+        payments.client.v1.subscriptions.cancel(record.subscription_id)
+        return take(*arguments, **named)
+
+    monkeypatch.setattr(subscription, "take_turn", overtaken)
+    with pytest.raises(ChangeRefused, match=r"nothing was changed: it does not fit") as refused:
+        changed(record, Wish(plan="growth"))
+    assert not isinstance(refused.value, PaymentDeclined)
+    assert record.subscription_id not in str(refused.value.problem())
+    take(record, Choice("enterprise", "month", 0), now=utc_now())  # nobody has the turn any more
+
+
+@pytest.mark.parametrize(
+    ("code", "param", "help_"),
+    [
+        ("customer_tax_location_invalid", None, "address"),
+        ("resource_missing", None, "payment method"),
+        ("resource_missing", "items[0][price]", "ask us"),
+        (None, None, "ask us"),
+    ],
+)
+def test_what_stripe_does_not_accept_is_said_as_what_it_is(subscribe, monkeypatch, code, param, help_):
+    record = subscribe("starter")
+
+    def refuse(*_, **__):
+        raise stripe.InvalidRequestError("of Wang Xiaoming, 1 Harbour Road", param, code=code)
+
+    monkeypatch.setattr(stripe.SubscriptionService, "update", refuse)
+    with pytest.raises(ChangeRefused, match=help_) as refused:
+        changed(record, Wish(plan="growth"))
+    assert "Wang" not in str(refused.value.problem())
+    assert refused.value.problem()["code"] == code
+    assert find_tenant(record.pk).plan == "starter"
 
 
 def test_who_owes_pays_first_and_may_cancel(clocks, subscribe, payments):
