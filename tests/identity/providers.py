@@ -99,6 +99,35 @@ class Pool:
             )
         return answer["AuthenticationResult"]["AccessToken"]
 
+    def sign_in_by_code(self, email: str) -> str:
+        """The access token of the code flow with PKCE on the pool's own pages, as docs/sign-in.md has it."""
+        pages = _idp().meta.endpoint_url
+        asked = {
+            "response_type": "code",
+            "client_id": self.client_id,
+            "redirect_uri": _RETURN,
+            "scope": "openid email aws.cognito.signin.user.admin",
+            "state": "state",
+            "code_challenge": challenge_of(_VERIFIER),
+            "code_challenge_method": "S256",
+        }
+        with urllib.request.urlopen(f"{pages}/oauth2/authorize?{urlencode(asked)}", timeout=20) as page:
+            assert 'name="password"' in page.read().decode()
+        form = urlencode(asked | {"username": email, "password": PASSWORD}).encode()
+        with pytest.raises(urllib.error.HTTPError) as sent_back:
+            urllib.request.build_opener(_Stay()).open(f"{pages}/login", form, 20)
+        location = sent_back.value.headers["Location"]
+        assert location.startswith(_RETURN)
+        exchange = {
+            "grant_type": "authorization_code",
+            "client_id": self.client_id,
+            "code": dict(parse_qsl(urlsplit(location).query))["code"],
+            "redirect_uri": _RETURN,
+            "code_verifier": _VERIFIER,
+        }
+        with urllib.request.urlopen(f"{pages}/oauth2/token", urlencode(exchange).encode(), 20) as answer:
+            return json.load(answer)["access_token"]
+
     def begin(self, email: str) -> dict[str, Any]:
         """What the pool answers to the password."""
         return _idp().initiate_auth(
@@ -157,6 +186,11 @@ def pool_client(aws: None) -> str:
         UserPoolId=pool,
         ClientName="console",
         ExplicitAuthFlows=["ALLOW_USER_PASSWORD_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"],
+        SupportedIdentityProviders=["COGNITO"],
+        AllowedOAuthFlowsUserPoolClient=True,
+        AllowedOAuthFlows=["code"],
+        AllowedOAuthScopes=["openid", "email", "aws.cognito.signin.user.admin"],
+        CallbackURLs=[_RETURN],
     )
     return client["UserPoolClient"]["ClientId"]
 

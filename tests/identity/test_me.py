@@ -165,6 +165,14 @@ def test_a_collector_may_enrol_and_need_not(send, pool, tenant_id) -> None:
     assert send(pool.sign_in(user.email, totp_secret=secret), "GET", "/v1/me")[0] == 200
 
 
+def test_a_browser_signs_in_at_the_pools_own_pages_by_code_and_pkce(send, pool, tenant_id) -> None:
+    user = collector_of(tenant_id)
+    cognito.create_user(user.email)
+    pool.choose_password(user.email)
+    status, shown, _ = send(pool.sign_in_by_code(user.email), "GET", "/v1/me")
+    assert (status, shown["email"], shown["role"]) == (200, user.email, "collector")
+
+
 def test_another_authenticator_replaces_the_first_once_it_is_confirmed(send, pool, owner) -> None:
     first = enrolled(send, pool, owner)
     token = pool.sign_in(owner.email, totp_secret=first)

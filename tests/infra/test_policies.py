@@ -222,6 +222,21 @@ def test_who_writes_exports_has_the_disk_that_their_page_counts_on(repository: P
     )
 
 
+def test_people_sign_in_by_code_at_an_address_of_the_cells_own_where_there_is_a_pool() -> None:
+    template = resources()
+    pool, domain = template["Resources"]["UserPoolClient"], template["Resources"]["UserPoolDomain"]
+    assert domain["Condition"] == pool["Condition"] == "HasUserPool"
+    assert domain["Properties"] == {
+        "UserPoolId": {"Ref": "UserPool"},
+        "Domain": {"Fn::Sub": "duebridge-${Stage}-${AWS::AccountId}"},
+    }
+    assert pool["Properties"]["AllowedOAuthFlows"] == ["code"]
+    assert pool["Properties"]["GenerateSecret"] is False, "a browser keeps no secret; the verifier of PKCE proves it"
+    here, cognito = template["Outputs"]["SignInAddress"]["Value"]["Fn::If"][1:]
+    assert here == {"Ref": "UserPoolKeys"}
+    assert cognito["Fn::Sub"].startswith("https://${UserPoolDomain}.auth.")
+
+
 def test_every_path_with_limits_of_its_own_is_a_route_written_as_api_gateway_wants_it() -> None:
     from app import app
 
