@@ -6,11 +6,19 @@ import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from chalicelib.connectors.mapping import load_preset
+from chalicelib.platform.ids import new_id
+
 BODIES: dict[str, Any] = {
+    "AnySample": {"sample": "YSxiCjEsMgo="},
     "Change": {"name": "Somebody Else"},
     "Code": {"code": "000000"},
+    "ConnectorChange": {"name": "Another's"},
+    "DiscardBody": {"note": "Known to be wrong at the source"},
     "EndpointChange": {"enabled": False},
+    "MappingDocument": load_preset("cn-core-banking-delimited").model_dump(mode="json"),
     "NewUpload": {"file_name": "CORE_LOAN_20051231.txt"},
+    "PreviewRequest": {"sample": "YSxiCjEsMgo=", "rows": 1},
     "Push": {
         "rows": [
             {
@@ -23,6 +31,8 @@ BODIES: dict[str, Any] = {
             }
         ]
     },
+    "RepairBody": {"text": "corrected"},
+    "ReplayBody": {},
     "Rotation": {"overlap_hours": 1},
 }
 """A body that is accepted, for each schema that an operation on an id takes."""
@@ -38,6 +48,9 @@ QUERIES = (
     "/v1/connectors/{own_connector}/push/{receipt_id}",
 )
 """Where an id stands in a query, or beside one of the caller's own."""
+
+UNMADE = "{replay_id}"
+"""The one parameter for which the caller has nothing: replaying a row would change what other tests look at."""
 
 _ID = re.compile(r"(?<=_)[0-9A-Z]{26}\b")
 
@@ -63,9 +76,13 @@ def ids_of(api: Api, *, connector: str) -> dict[str, str]:
     endpoint = first("/v1/webhook-endpoints")["id"]
     delivery = first(f"/v1/deliveries?endpoint_id={endpoint}&limit=1")
     exports = api.get("/v1/exports")["items"]
+    refused = first(f"/v1/connectors/{connector}/quarantine?limit=1")
     return {
         "connector_id": connector,
-        "run_id": first(f"/v1/connectors/{connector}/runs")["id"],
+        "run_id": refused["run_id"],
+        "line": str(refused["line"]),
+        "version": "1",
+        "replay_id": new_id("run"),
         "receipt_id": api.post(f"/v1/connectors/{connector}/push", BODIES["Push"])["receipt"],
         "case_id": case,
         "account_id": found["accounts"][0]["id"],

@@ -60,7 +60,7 @@ VOLATILE = {
     *("created_at", "started_at", "planned_at", "finished_at", "applied_at", "received_at", "opened_at", "closed_at"),
     *("occurred_at", "at", "timings", "attempt", "requests", "requests_expected", "version", "etag"),
     *("sealed", "name_index", "phone_index", "id_number_index", "digest", "leaf_hash", "manifest_sha256"),
-    *("assignee", "assignment", "queue_key", "outcomes", "made_at"),
+    *("assignee", "assignment", "queue_key", "outcomes", "made_at", "forget_after", "quarantine_until"),
 }
 
 

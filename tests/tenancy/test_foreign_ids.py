@@ -4,6 +4,7 @@ to AWS in the same order with answers of the same size, so that not even the tim
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from chalicelib.tenancy import PENDING, State, records
 from infra.demo.roles import ungated
 from tests.conftest import provisioned
 from tests.leaving.exporting import furnish
-from tests.strangers import QUERIES, body_of, ids_of, never_made, without_ids
+from tests.strangers import QUERIES, UNMADE, body_of, ids_of, never_made, without_ids
 
 ON_IDS = [each for each in ENDPOINTS if each.scope is not None and "{" in each.path]
 WITH_A_TOKEN = [each for each in ENDPOINTS if each.claim and "{" in each.path]
@@ -70,6 +71,10 @@ class Api:
         return answer.document
 
 
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+")
+"""When a call was made may stand in what it asks for, and says nothing of the id."""
+
+
 @contextmanager
 def requests_to_aws() -> Iterator[list[str]]:
     """Every request that anything in this process sends to AWS meanwhile, in order."""
@@ -88,7 +93,8 @@ def requests_to_aws() -> Iterator[list[str]]:
 
 def _told(request: Any) -> str:
     body = request.body.decode() if isinstance(request.body, bytes) else request.body or ""
-    return without_ids(f"{request.method} {_operation(request) or urlsplit(request.url).path} {body}")
+    told = f"{request.method} {_operation(request) or urlsplit(request.url).path} {body}"
+    return _MOMENT.sub("…", without_ids(told))
 
 
 def _size(request: Any, answer: Any) -> int:
@@ -158,7 +164,11 @@ def test_anothers_id_is_answered_as_one_that_nobody_ever_had(rival: Api, ids: di
     assert not {id for id in ids.values() if id in json.dumps(theirs.document)}
 
 
-@pytest.mark.parametrize("endpoint", [each for each in ON_IDS if each.method == "GET"], ids=lambda each: each.path)
+@pytest.mark.parametrize(
+    "endpoint",
+    [each for each in ON_IDS if each.method == "GET" and UNMADE not in each.path],
+    ids=lambda each: each.path,
+)
 def test_the_ids_are_real_for_their_owner_finds_them(bank: Api, ids: dict[str, str], endpoint: Endpoint):
     assert bank.ask("GET", endpoint.path.format(**ids)).status == 200
 
