@@ -184,7 +184,7 @@ class _Compiler:
         blank = self._reason("empty", "a value", item) if item.empty == "reject" else 0
         judgements: list[Judgement] = [(f"{name}_v = ''", blank)]
         if self.text.unreadable:
-            accepted = "bytes that are text of the file's encoding, or a number of the kind that stands there"
+            accepted = "text of the file's encoding, or one value of the kind that stands there"
             unread = f"contains({name}_v, {sql.literal(UNREADABLE)})"
             judgements.append((unread, self._reason("unreadable", accepted, item)))
         unreadable = f"{name}_m IS NULL"

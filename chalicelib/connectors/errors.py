@@ -14,7 +14,9 @@ class FileRefused(Invalid):
     `code` is stable and one of: `empty_file`, `wrong_encoding`, `nul_byte`, `line_too_long`, `missing_column`,
     `duplicate_column`, `missing_header`, `missing_trailer`, `unreadable_trailer`, `trailer_count`, `trailer_total`,
     `cut_record`, `too_many_quarantined`, `shrunk`; of what a file is packed in `wrong_container`, `damaged_container`,
-    `unpacks_too_far`, `nested_container`, `too_many_members`, `unsafe_member`, `ambiguous_member`, `unreadable_member`.
+    `unpacks_too_far`, `nested_container`, `too_many_members`, `unsafe_member`, `ambiguous_member`, `unreadable_member`;
+    of documents, workbooks and Parquet `broken_document`, `document_type`, `too_deep`, `missing_rows`, `merged_cells`,
+    `ambiguous_sheet`, `too_many_columns`, `column_type`.
     `line` counts from 1, `byte` is the offset from the start of the file's content (as unpacked); both where the fault
     has a place. The sentence never quotes a row.
     """

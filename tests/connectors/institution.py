@@ -90,10 +90,10 @@ class Institution:
     def __post_init__(self) -> None:
         self.connector_id = create_connector(self.tenant, "core banking", PRESET, now=self.clock).sk
 
-    def drop(self, day: str, content: bytes) -> None:
+    def drop(self, day: str, content: bytes, name: str | None = None) -> None:
         """Puts a file where it waits, the way a customer does."""
         mapping = mapping_of(find_connector(self.tenant, self.connector_id))
-        place = upload(self.tenant, self.connector_id, mapping, file_name(day), now=self.clock)
+        place = upload(self.tenant, self.connector_id, mapping, name or file_name(day), now=self.clock)
         request = urllib.request.Request(place.url, data=content, method="PUT", headers=place.headers)
         with urllib.request.urlopen(request, timeout=10) as answer:
             assert answer.status == 200

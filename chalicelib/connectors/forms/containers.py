@@ -122,8 +122,8 @@ class _Gunzipped:
 _DAMAGED = ("damaged_container", "The zip is damaged: what it holds does not agree with its checksum")
 
 
-class _Member:
-    """The content of one file in an archive."""
+class Member:
+    """The content of one file in an archive, of at most `at_most` bytes. Reading raises `FileRefused`."""
 
     def __init__(self, archive: zipfile.ZipFile, listed: zipfile.ZipInfo, at_most: int) -> None:
         self._listed = listed
@@ -146,33 +146,38 @@ class _ArchiveFile(io.FileIO):
         return super().read(size)
 
 
-def _unzipped(source: Readable, form: FormDocument, work: Path, stack: ExitStack) -> _Member:
+def _unzipped(source: Readable, form: FormDocument, work: Path, stack: ExitStack) -> Member:
     outer_pattern, _, pattern = (form.member or "").rpartition("/")
     archive = _archive(source, work / "packed.zip", form.max_unpacked_bytes, stack)
-    files = _files(archive)
+    files = files_in(archive)
     holds_one_archive = len(files) == 1 and _is_archive(files[0])
     chosen = _pick(files, outer_pattern or ("" if holds_one_archive else pattern))
-    member = _Member(archive, chosen, form.max_unpacked_bytes)
+    member = Member(archive, chosen, form.max_unpacked_bytes)
     if not _is_archive(chosen):
         return member
     inner = _archive(member, work / "packed-inside.zip", form.max_unpacked_bytes, stack)
-    chosen = _pick(_files(inner), pattern)
+    chosen = _pick(files_in(inner), pattern)
     if _is_archive(chosen):
         raise FileRefused("nested_container", "The file is a zip in a zip in a zip; one in another is opened, no more")
-    return _Member(inner, chosen, form.max_unpacked_bytes)
+    return Member(inner, chosen, form.max_unpacked_bytes)
 
 
 def _archive(source: Readable, path: Path, at_most: int, stack: ExitStack) -> zipfile.ZipFile:
     """The archive, put down at `path` until the stack ends: the list of its members stands at its end."""
     stack.callback(path.unlink, missing_ok=True)
     spool(source, path, at_most)
+    return archive_at(path, stack)
+
+
+def archive_at(path: Path, stack: ExitStack) -> zipfile.ZipFile:
+    """The archive in a file, open until the stack ends. Raises `FileRefused` where it is none."""
     file = stack.enter_context(_ArchiveFile(path))
     with _broken_is_refused("wrong_container", "The file is not a zip, as the mapping says it is, or was cut short"):
         return stack.enter_context(zipfile.ZipFile(file))
 
 
-def _files(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """The files in an archive, less those that a Mac adds of its own."""
+def files_in(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """The files in an archive, less those that a Mac adds of its own. Raises `FileRefused` where there are too many."""
     members = archive.infolist()
     if len(members) > MAX_MEMBERS:
         raise _too_many_members()

@@ -6,6 +6,8 @@ row for (see `formats.STRAY_RETURN`); a line end inside a value comes back as on
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from chalicelib.connectors.expressions import literal
 from chalicelib.connectors.formats import STRAY_RETURN
 from chalicelib.connectors.forms.model import INNER_DELIMITER
@@ -38,6 +40,6 @@ def shown_in_sql(expression: str) -> str:
     return shown
 
 
-def line_of(values: list[str]) -> str:
+def line_of(values: Sequence[str]) -> str:
     """A row as a line of the text, its end included."""
     return INNER_DELIMITER.join(map(shown, values)) + "\n"

@@ -7,18 +7,15 @@ delimited files that text is in `INNER`. `Form` is the union of the forms that `
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Generic, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
+from chalicelib.connectors.forms.base import MAX_COLUMNS, MIB, Control, FormDocument, each_once
 from chalicelib.connectors.forms.copybook import read_copybook
 from chalicelib.connectors.forms.copybook_entries import ItemKind, SignPlace
+from chalicelib.connectors.forms.structured import JsonFormat, NdjsonFormat, ParquetFormat, XlsxFormat, XmlFormat
 from chalicelib.connectors.vocabulary import Heading, MoneyTarget, Strict
-
-MAX_COLUMNS = 2_000
-"""How many columns a document may describe."""
-MIB = 1 << 20
-Where = TypeVar("Where")
 
 TextEncoding = Literal["utf-8", "gb18030", "gbk", "big5", "big5hkscs", "latin-1", "cp1252"]
 """Encodings in which a line feed is the byte 0A and nothing else is. A byte order mark is skipped. `big5` is Big5 as
@@ -29,67 +26,7 @@ RecordEncoding = Literal[TextEncoding, "cp037", "cp500", "cp935"]
 China, where two-byte characters stand between shift-out and shift-in."""
 EBCDIC: tuple[RecordEncoding, ...] = ("cp037", "cp500", "cp935")
 
-Pointer = Annotated[str, StringConstraints(max_length=500, pattern=r"^(/([^~/\x00]|~[01])*)*$")]
-"""A JSON pointer (RFC 6901): the empty one is the whole, `/loans/0/id` a member of a member, `~1` a slash in a name."""
 Position = Annotated[int, Field(ge=1, le=100)]
-ElementPath = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^/@\s][^@\s]*$")]
-"""Names of elements from the root down, parted by `/`: `Document/Stmt/Ntry`; `p:Ntry` where `namespaces` has `p`."""
-ValuePath = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^/\s][^\s]*$")]
-"""Where a value stands below its row: `Amt`, `Amt/@Ccy`, `@id`, or `.` for the row's own text."""
-
-
-def _each_once(names: tuple[str, ...] | list[str], what: str) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"{what} has more than one {', '.join(twice)}")
-
-
-class FormDocument(Strict):
-    """What every form has.
-
-    `container` is what the file is packed in. A zip holds one file, or `member` says which: a pattern with `*`, `?` and
-    `[…]` for the file's own name, without folders. A zip in a zip is opened once more; `outer.zip/inner*.txt` says
-    which file is meant in each of the two. `max_unpacked_bytes` bounds what is unpacked.
-    """
-
-    container: Literal["none", "gzip", "zip"] = "none"
-    member: str | None = Field(default=None, min_length=1, max_length=200, pattern=r"^[^/\\\x00]+(/[^/\\\x00]+)?$")
-    max_unpacked_bytes: int = Field(default=2048 * MIB, ge=1024, le=3072 * MIB)
-
-    @model_validator(mode="after")
-    def _a_member_is_in_a_zip(self) -> Self:
-        if self.member is not None and self.container != "zip":
-            raise ValueError('member has a meaning only beside container = "zip"')
-        return self
-
-    @property
-    def total_field(self) -> MoneyTarget | None:
-        """The field whose sum the file itself states, if it does."""
-        return None
-
-    @property
-    def known_headings(self) -> tuple[str, ...] | None:
-        """The headings, where the document says them all; None where each file does."""
-        return None
-
-    def lacks(self, heading: str) -> str:
-        """What is wrong with reading a heading that is none of `known_headings`."""
-        return f"is a column that the format does not have: {heading}"
-
-
-class Control(Strict, Generic[Where]):
-    """Where a file states at `count` how many rows it holds and, if it does, at `total` the sum of `total_field` over
-    all of them that have every column, in the unit of that field."""
-
-    count: Where
-    total: Where | None = None
-    total_field: MoneyTarget | None = None
-
-    @model_validator(mode="after")
-    def _total_has_its_field(self) -> Self:
-        if (self.total is None) != (self.total_field is None):
-            raise ValueError("total and total_field are given together or not at all")
-        return self
 
 
 class Trailer(Control[Position]):
@@ -138,7 +75,7 @@ class DelimitedFormat(FormDocument):
     def _headings_come_from_one_place(self) -> Self:
         if self.header == (self.names is not None):
             raise ValueError("names are given where header is false, and only there")
-        _each_once(self.names or (), "names")
+        each_once(self.names or (), "names")
         return self
 
     @property
@@ -228,7 +165,7 @@ class FixedWidthFormat(FormDocument):
     def _is_described_once(self) -> Self:
         if (self.columns is None) == (self.copybook is None):
             raise ValueError("either columns or copybook says what a record holds")
-        _each_once([column.name for column in self.described], "columns")
+        each_once([column.name for column in self.described], "columns")
         places: list[Place] = [*self.described]
         if self.trailer:
             places += [self.trailer.count, *([self.trailer.total] if self.trailer.total else [])]
@@ -277,84 +214,10 @@ class FixedWidthFormat(FormDocument):
         return super().lacks(heading)
 
 
-class _PointedRows(FormDocument):
-    """`columns` says for each heading where in a row its value stands. A row is at most `max_row_bytes` long."""
-
-    columns: dict[Heading, Pointer] = Field(min_length=1, max_length=MAX_COLUMNS)
-    max_row_bytes: int = Field(default=MIB, ge=100, le=16 * MIB)
-
-    @property
-    def known_headings(self) -> tuple[str, ...] | None:
-        return tuple(self.columns)
-
-
-class JsonFormat(_PointedRows):
-    """One JSON document in UTF-8; `rows` points at the array of its rows (the empty pointer: the document is one)."""
-
-    kind: Literal["json"]
-    rows: Pointer = ""
-    control: Control[Pointer] | None = None
-
-    @property
-    def total_field(self) -> MoneyTarget | None:
-        return self.control.total_field if self.control else None
-
-
-class NdjsonFormat(_PointedRows):
-    """A JSON document on each line, in UTF-8."""
-
-    kind: Literal["ndjson"]
-
-
-class XmlFormat(FormDocument):
-    """An XML document; each element at `row`, from the root down, is a row and `columns` says where below it values
-    stand. Names without a prefix are in no namespace, or in the one that `namespaces` has under the empty prefix."""
-
-    kind: Literal["xml"]
-    row: ElementPath
-    columns: dict[Heading, ValuePath] = Field(min_length=1, max_length=MAX_COLUMNS)
-    namespaces: dict[str, str] = Field(default_factory=dict[str, str], max_length=20)
-    max_row_bytes: int = Field(default=MIB, ge=100, le=16 * MIB)
-    control: Control[ElementPath] | None = None
-
-    @property
-    def total_field(self) -> MoneyTarget | None:
-        return self.control.total_field if self.control else None
-
-    @property
-    def known_headings(self) -> tuple[str, ...] | None:
-        return tuple(self.columns)
-
-
-class XlsxFormat(FormDocument):
-    """A worksheet: `sheet` by its name, or the only one; headings in row `header_row` (from 1), rows from `first_row`
-    (the one below it) to `last_row` (the last that holds anything)."""
-
-    kind: Literal["xlsx"]
-    sheet: str | None = Field(default=None, min_length=1, max_length=31)
-    header_row: int = Field(default=1, ge=1, le=1000)
-    first_row: int | None = Field(default=None, ge=2, le=1 << 20)
-    last_row: int | None = Field(default=None, ge=2, le=1 << 20)
-
-    @model_validator(mode="after")
-    def _rows_are_in_order(self) -> Self:
-        if not self.header_row < (self.first_row or self.header_row + 1) <= (self.last_row or 1 << 20):
-            raise ValueError("header_row, first_row and last_row must follow one another")
-        return self
-
-
-class ParquetFormat(FormDocument):
-    """A Parquet file; `columns`, where given, are those that are read of it."""
-
-    kind: Literal["parquet"]
-    columns: list[Heading] | None = Field(default=None, min_length=1, max_length=MAX_COLUMNS)
-
-    @property
-    def known_headings(self) -> tuple[str, ...] | None:
-        return None if self.columns is None else tuple(self.columns)
-
-
-Form = Annotated[DelimitedFormat | FixedWidthFormat, Field(discriminator="kind")]
+Form = Annotated[
+    DelimitedFormat | FixedWidthFormat | JsonFormat | NdjsonFormat | XmlFormat | XlsxFormat | ParquetFormat,
+    Field(discriminator="kind"),
+]
 """The forms that `read_file` reads, and that a mapping may therefore have."""
 
 INNER_DELIMITER = "\x1f"

@@ -39,3 +39,23 @@ def _read(content: Readable, into: Path, form: Form, columns: Collection[str]) -
             from chalicelib.connectors.forms.fixed_width import read_fixed_width
 
             return read_fixed_width(content, into, form, columns=columns)
+        case "json":
+            from chalicelib.connectors.forms.documents import read_json
+
+            return read_json(content, into, form, columns=columns)
+        case "ndjson":
+            from chalicelib.connectors.forms.documents import read_ndjson
+
+            return read_ndjson(content, into, form, columns=columns)
+        case "xml":
+            from chalicelib.connectors.forms.xml import read_xml
+
+            return read_xml(content, into, form, columns=columns)
+        case "xlsx":
+            from chalicelib.connectors.forms.spreadsheets import read_xlsx
+
+            return read_xlsx(content, into, form, columns=columns)
+        case "parquet":
+            from chalicelib.connectors.forms.columnar import read_parquet
+
+            return read_parquet(content, into, form, columns=columns)
