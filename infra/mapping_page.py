@@ -127,7 +127,8 @@ def _kind(value: Mapping[str, Any]) -> str:
         case "array":
             return f"list of {_kind(value['items'])}"
         case "object":
-            return f"table of {_kind(value.get('additionalProperties', {}))} by name"
+            entries = value.get("additionalProperties") or next(iter(value.get("patternProperties", {}).values()), {})
+            return f"table of {_kind(entries)} by name"
         case "string":
             return "text"
         case "integer":

@@ -217,13 +217,14 @@ class _Cells:
         kind = cell.get("t")
         if kind == "inlineStr":
             return "".join([text_in(child) for child in cell if child.tag.endswith("}is")])
-        value = None
+        value = ""
         for child in cell:
             if child.tag[-2:] == "}v":
                 value = child.text or ""
-        if value is None:
-            # A formula of which nobody has computed the value.
-            return UNREADABLE if any(child.tag.endswith("}f") for child in cell) else ""
+        if not value:
+            # A formula has a value once a program has computed it, be it the empty text.
+            is_open = kind != "str" and any(child.tag.endswith("}f") for child in cell)
+            return UNREADABLE if is_open else ""
         if kind == "s":
             try:
                 return self._strings[int(value)]
@@ -231,9 +232,9 @@ class _Cells:
                 raise FileRefused("broken_document", "A cell of the sheet has a text that there is not") from None
         if kind is None or kind == "n":
             shown_as = self._kinds.get(cell.get("s", ""))
-            if shown_as is not None and value:
+            if shown_as is not None:
                 return moment_text(value, shown_as, from_1904=self._from_1904)
-            return number_text(value) if value else ""
+            return number_text(value)
         return _TYPED.get(kind, number_text)(value)
 
 

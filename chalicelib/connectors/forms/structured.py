@@ -38,12 +38,17 @@ class _PointedRows(FormDocument):
         return tuple(self.columns)
 
 
+class JsonControl(Control[Pointer]):
+    """Pointers to where the document states, beside its rows, how many there are (`count`) and, if it does, the sum of
+    `total_field` over all of them (`total`), in the unit of that field."""
+
+
 class JsonFormat(_PointedRows):
     """One JSON document in UTF-8; `rows` points at the array of its rows (the empty pointer: the document is one)."""
 
     kind: Literal["json"]
     rows: Pointer = ""
-    control: Control[Pointer] | None = None
+    control: JsonControl | None = None
 
     @property
     def total_field(self) -> MoneyTarget | None:
@@ -54,6 +59,11 @@ class NdjsonFormat(_PointedRows):
     """A JSON document on each line, in UTF-8. Blank lines are no rows."""
 
     kind: Literal["ndjson"]
+
+
+class XmlControl(Control[ElementPath]):
+    """Paths of elements that state, beside the rows, how many there are (`count`) and, if they do, the sum of
+    `total_field` over all of them (`total`), in the unit of that field."""
 
 
 class XmlFormat(FormDocument):
@@ -69,7 +79,7 @@ class XmlFormat(FormDocument):
     columns: dict[Heading, ValuePath] = Field(min_length=1, max_length=MAX_COLUMNS)
     namespaces: dict[str, str] = Field(default_factory=dict[str, str], max_length=20)
     max_row_bytes: int = Field(default=MIB, ge=100, le=16 * MIB)
-    control: Control[ElementPath] | None = None
+    control: XmlControl | None = None
 
     @model_validator(mode="after")
     def _paths_are_sound(self) -> Self:

@@ -274,3 +274,16 @@ def test_a_long_document_is_read_across_its_blocks(tmp_path):
     text = read(tmp_path, json.dumps(written, ensure_ascii=False).encode(), JSON | {"rows": "/rows"})
     assert rows(text) == [[str(n), "王" * 9, ""] for n in range(count)]
     assert text.format.max_line_bytes == 100
+
+
+def test_a_document_that_does_not_state_its_rows_is_previewed_all_the_same():
+    from chalicelib.connectors.mapping import from_dict
+    from chalicelib.connectors.preview import preview
+    from chalicelib.connectors.samples import Sample
+    from tests.connectors.delivery import DAY, GOOD
+    from tests.connectors.delivery import document as mapping_document
+
+    form = {"kind": "json", "columns": {name: f"/{name}" for name in GOOD}, "rows": "/rows", "control": {"count": "/n"}}
+    under = from_dict(mapping_document(format=form))
+    found = preview(Sample(json.dumps({"rows": [GOOD]}).encode(), True), under, business_date=DAY, rows=5)
+    assert (found.refusal.code, found.counts["accepted"], found.rows[0].before) == ("missing_trailer", 1, GOOD)

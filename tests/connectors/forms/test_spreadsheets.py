@@ -162,6 +162,8 @@ def test_a_number_format_says_what_a_number_means(code, kind):
         (typed("d", "2026-02-28T12:30:00Z"), "2026-02-28 12:30:00"),
         (typed("e", "#N/A"), UNREADABLE + "#N/A"),
         ('<c r="{}"><f>A1*2</f></c>', UNREADABLE),
+        ('<c r="{}"><f>A1*2</f><v></v></c>', UNREADABLE),
+        ('<c r="{}" t="str"><f>A1</f><v></v></c>', ""),
         ('<c r="{}"><f>A1*2</f><v>7</v></c>', "7"),
         ('<c r="{}" s="1"/>', ""),
         ('<c r="{}" t="s"><v>0</v></c>', "账号"),
