@@ -26,7 +26,7 @@ down: venv ## ends what `make up` began
 status: venv ## what of the local stack runs
 	@$(BIN)/python -m infra.local.stack status
 
-demo: up ## the whole of Duebridge on real delinquency data
+demo: up ## from sign-up to webhooks, on six months of real delinquency data
 	@$(BIN)/python -m infra.demo
 
 demo-lifecycle: up ## one institution's whole life: trial, payment, arrears, recovery, export, erasure
@@ -41,7 +41,7 @@ check: venv ## format, lint, types, import rules, templates, generated documents
 format: venv ## formats the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-openapi: venv ## writes docs/openapi.json and docs/permissions.md anew
+openapi: venv ## writes what under docs/ the code declares anew
 	@$(BIN)/python -m infra.check --write-documents
 
 bench: venv ## measures the budgets, as ratios within one run (needs Java and npm)

@@ -1,6 +1,6 @@
 """Deploys a cell by CloudFormation: to AWS, or to whatever AWS_ENDPOINT_URL names. There is no other path.
 
-    python -m infra.deploy --stage prod --public-url https://api.example.com
+    python -m infra.deploy --stage prod --public-url https://api.example.com --mail-sender no-reply@example.com
 
 Credentials and region come from the usual AWS environment. What was uploaded before is not uploaded again.
 """
