@@ -14,10 +14,7 @@ from botocore.exceptions import ClientError
 from chalicelib.identity import left_of, sign_ins_left
 from chalicelib.platform.aws import client
 from chalicelib.platform.settings import settings
-from chalicelib.tenancy import TenantRecord, find_tenant, records, steps
-
-TENANT_TAG = "duebridge-tenant"
-"""The tag that provisioning puts on what it makes for a tenant; its value is the tenant's id."""
+from chalicelib.tenancy import TenantRecord, find_tenant, keys_tagged, records, steps
 
 ADDRESSES = "addresses"
 """The step of an erasure that keeps the owners' addresses, so that they can be sent the certificate."""
@@ -119,14 +116,7 @@ def feed_mappings(tenant_id: str) -> list[str]:
 
 def tenant_keys(record: TenantRecord) -> dict[str, Mapping[str, Any]]:
     """The tenant's KMS keys by ARN as KMS describes them: the recorded one and whatever else carries its tag."""
-    pages = client("resourcegroupstaggingapi").get_paginator("get_resources")
-    arns = {
-        resource["ResourceARN"]
-        for page in pages.paginate(
-            TagFilters=[{"Key": TENANT_TAG, "Values": [record.pk]}], ResourceTypeFilters=["kms:key"]
-        )
-        for resource in page["ResourceTagMappingList"]
-    }
+    arns = set(keys_tagged(record.pk))
     if record.key_arn is not None:
         arns.add(record.key_arn)
     described = {arn: _describe_key(arn) for arn in sorted(arns)}

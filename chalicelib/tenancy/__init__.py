@@ -13,7 +13,7 @@ from chalicelib.tenancy.lifecycle import (
     step_by_time,
 )
 from chalicelib.tenancy.notices import announce, tell_trial_ending
-from chalicelib.tenancy.provisioning import begin_provisioning, steps
+from chalicelib.tenancy.provisioning import begin_provisioning, keys_tagged, steps
 from chalicelib.tenancy.registry import (
     ACTIVE,
     PENDING,
@@ -52,6 +52,7 @@ __all__ = [
     "follow_moves",
     "forget_access",
     "is_due_for_erasure",
+    "keys_tagged",
     "may",
     "open_tenant",
     "pending_members",

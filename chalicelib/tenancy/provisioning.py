@@ -97,7 +97,7 @@ def _record(record: TenantRecord, **changes: Any) -> None:
 def _make_key(record: TenantRecord) -> str:
     kms = client("kms")
     # KMS has no idempotency token. If an earlier try was killed here, the key it made carries the tenant's tag.
-    found = next(_keys_tagged(record.pk), None)
+    found = next(keys_tagged(record.pk), None)
     arn: str = (
         found
         or kms.create_key(
@@ -109,7 +109,8 @@ def _make_key(record: TenantRecord) -> str:
     return arn
 
 
-def _keys_tagged(tenant_id: str) -> Iterator[str]:
+def keys_tagged(tenant_id: str) -> Iterator[str]:
+    """The ARNs of the KMS keys that carry the tenant's tag; one that was just made may be missing for a moment."""
     pages = client("resourcegroupstaggingapi").get_paginator("get_resources")
     for page in pages.paginate(
         TagFilters=[{"Key": TENANT_TAG, "Values": [tenant_id]}], ResourceTypeFilters=["kms:key"]

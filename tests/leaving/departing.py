@@ -15,11 +15,11 @@ import pytest
 from chalicelib.identity import api_keys, people
 from chalicelib.leaving.erasure import erase
 from chalicelib.leaving.model import ExportRecord
-from chalicelib.leaving.residue import TENANT_TAG
 from chalicelib.platform.http import Caller
 from chalicelib.platform.settings import settings
 from chalicelib.platform.store import SharedModel, shared
 from chalicelib.tenancy import State, find_tenant, records
+from chalicelib.tenancy.provisioning import TENANT_TAG
 from tests.conftest import BUCKET, SENDER, provisioned
 
 LONG_AGO = datetime(2005, 9, 1, tzinfo=UTC)
