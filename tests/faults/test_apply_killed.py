@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 
-import botocore.client
 import pytest
 
 from chalicelib.connectors import push, watch
@@ -18,6 +16,7 @@ from chalicelib.connectors.runs import CLAIM_TIME
 from chalicelib.platform.tenant import Tenant
 from tests.connectors.institution import Institution, Loan, extract, late
 from tests.connectors.tables import KINDS, Item, items
+from tests.faults.saboteur import Killed, Saboteur
 
 # Two loans cure, one worsens, one is new and late, one leaves the file, one row is broken, twenty stay as they are.
 FIRST = [Loan(n) for n in range(1, 21)] + [late(n) for n in range(21, 26)]
@@ -64,34 +63,7 @@ VOLATILE = {
 }
 
 
-class Killed(BaseException):
-    """What a killed worker sees of it: nothing that `except Exception` could catch."""
-
-
-class _Saboteur:
-    """Kills the worker after AWS has carried out its n-th request and before it hears of it; the same as before the
-    next request. `requests` counts them."""
-
-    def __init__(self, at: int | None) -> None:
-        self.at, self.requests = at, 0
-
-    @contextlib.contextmanager
-    def lurking(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-        real = botocore.client.BaseClient._make_api_call
-
-        def call(client: Any, operation: str, arguments: Any) -> Any:
-            answer = real(client, operation, arguments)
-            self.requests += 1
-            if self.requests == self.at:
-                raise Killed
-            return answer
-
-        with monkeypatch.context() as patch:
-            patch.setattr(botocore.client.BaseClient, "_make_api_call", call)
-            yield
-
-
-def work(bank: Institution, saboteur: _Saboteur, monkeypatch: pytest.MonkeyPatch) -> None:
+def work(bank: Institution, saboteur: Saboteur, monkeypatch: pytest.MonkeyPatch) -> None:
     """Works on the queues until they are empty and nothing waits. A killed worker's message comes back, as SQS gives it
     back, and the schedule looks in; both after the dead worker's time is up."""
     pending = list(_taken(bank))
@@ -122,7 +94,7 @@ def _taken(bank: Institution) -> list[dict[str, Any]]:
 
 
 def interrupted(
-    tenant: Tenant, now: datetime, files: Files, saboteur: _Saboteur, monkeypatch: pytest.MonkeyPatch
+    tenant: Tenant, now: datetime, files: Files, saboteur: Saboteur, monkeypatch: pytest.MonkeyPatch
 ) -> Institution:
     """An institution with a first file applied, whose next files, and a repayment pushed beside them, were worked on
     under sabotage."""
@@ -169,10 +141,10 @@ class _State:
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_killed_after_any_request_and_run_again_it_ends_in_the_same_state(tenant, now, monkeypatch, scenario):
     files, happened = SCENARIOS[scenario]
-    saboteur = _Saboteur(None)
+    saboteur = Saboteur(None)
     banks = {"unbroken": interrupted(tenant, now, files, saboteur, monkeypatch)}
     for at in range(1, saboteur.requests + 1):
-        banks[f"killed after request {at}"] = interrupted(tenant, now, files, _Saboteur(at), monkeypatch)
+        banks[f"killed after request {at}"] = interrupted(tenant, now, files, Saboteur(at), monkeypatch)
     stored = {kind: items(tenant, kind) for kind in KINDS}
     states = {name: _State(bank, stored).rows for name, bank in banks.items()}
     expected = states.pop("unbroken")

@@ -15,6 +15,7 @@ from chalicelib.connectors.replay import Selection, request_replay
 from tests.connectors.institution import Institution, Loan, late
 from tests.connectors.tables import KINDS, items
 from tests.faults import test_apply_killed as killing
+from tests.faults.saboteur import Killed, Saboteur
 
 GOOD = [Loan(n) for n in range(6, 26)]
 UNREADABLE = "5000."
@@ -55,7 +56,7 @@ def interrupted(tenant, now, saboteur, monkeypatch) -> Institution:
                     tenant, bank.connector_id, Selection(run=run.id), by="usr_tester", now=bank.clock, key="once"
                 )
             break
-        except killing.Killed:
+        except Killed:
             continue
     with monkeypatch.context() as patch:
         patch.setattr("chalicelib.connectors.plan.ROWS_PER_CHUNK", 2)
@@ -74,10 +75,10 @@ def _allow_broken_rows(bank: Institution) -> None:
 @pytest.mark.parametrize("first", range(1, EVERY + 1))
 def test_killed_after_any_request_of_a_replay_it_ends_in_the_same_state(tenant, now, monkeypatch, first):
     monkeypatch.setattr(killing, "VOLATILE", killing.VOLATILE | VOLATILE)
-    saboteur = killing._Saboteur(None)
+    saboteur = Saboteur(None)
     banks = {"unbroken": interrupted(tenant, now, saboteur, monkeypatch)}
     for at in range(first, saboteur.requests + 1, EVERY):
-        banks[f"killed after request {at}"] = interrupted(tenant, now, killing._Saboteur(at), monkeypatch)
+        banks[f"killed after request {at}"] = interrupted(tenant, now, Saboteur(at), monkeypatch)
     stored = {kind: items(tenant, kind) for kind in KINDS}
     states = {name: killing._State(bank, stored).rows for name, bank in banks.items()}
     expected = states.pop("unbroken")
